@@ -1,0 +1,199 @@
+"""What all assets share: datasets as partitions, the settings in force, and the one decorator that applies both."""
+
+import functools
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import dagster as dg
+import pydantic
+
+from assets.settings import ALL_SETTINGS, StageSettings
+from models.errors import ModelError
+from storage.catalogue import Catalogue, Dataset, first_mistake, load_catalogue
+from storage.errors import InputError
+from storage.io_managers import Made, Product, manifest_metadata
+from storage.layout import DataRoot, Manifest
+from storage.progress import Progress
+
+DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
+
+AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset of one dataset being made: what an asset function needs besides its settings and inputs."""
+
+    asset: str
+    dataset: Dataset
+    root: DataRoot
+    catalogue: Catalogue
+
+    def progress(self, total: int | None, unit: str) -> Progress:
+        return Progress(f"{self.asset} {self.dataset.name}", total, unit)
+
+    def manifest(self, asset: str) -> Manifest:
+        """The manifest of another asset of the same dataset."""
+        return self.root.manifest(asset, self.dataset.name)
+
+
+def dataset_asset(
+    *,
+    group: str,
+    kinds: set[str],
+    code_version: str,
+    io_manager: str = "tables",
+    reuse: bool = False,
+    starts_numbering: bool = False,
+    pool: str | None = None,
+    retry: dg.RetryPolicy | None = None,
+    deps: Sequence[str] = (),
+    name: str | None = None,
+    description: str | None = None,
+) -> Callable[[AssetFunction], dg.AssetsDefinition]:
+    """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
+
+    Args:
+        reuse: use what is there again when inputs, settings and code version are what it was made of.
+        starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
+            be of one mind about its data version.
+        deps: upstream assets that the function reads by itself.
+    """
+
+    def decorate(function: AssetFunction) -> dg.AssetsDefinition:
+        @functools.wraps(function)
+        def make(context: dg.AssetExecutionContext, config: StageSettings, **inputs: Any) -> Any:
+            started = time.perf_counter()
+            with as_failure(context.partition_key):
+                catalogue, root = context.resources.catalogue, context.resources.data_root
+                asset = context.asset_key.path[-1]
+                stage = Stage(asset, catalogue.dataset(context.partition_key), root, catalogue)
+                given = context.run.run_config.get("ops", {}).get(context.op_handle.name, {}).get("config", {})
+                in_force, origins = settings_in_force(type(config), stage.dataset, given)
+                upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.dependency_keys)]
+                versions = {manifest.asset: manifest.data_version for manifest in upstream}
+                numbering = common_numbering(upstream)
+                context.add_asset_metadata({"settings": origins})
+                settings = in_force.model_dump(exclude={"force"})
+                last = root.find_manifest(asset, stage.dataset.name) if reuse and not in_force.force else None
+                if last and last.made_of(code_version, settings, versions) and root.artefact(last):
+                    context.log.info(f"{asset} {stage.dataset.name}: nothing has changed, used again")
+                    return dg.MaterializeResult(
+                        metadata={**manifest_metadata(root, last), "reused": True},
+                        data_version=dg.DataVersion(last.data_version),
+                    )
+                value = function(stage, in_force, **inputs)
+                made = value if isinstance(value, Made) else Made(value)
+            return Product(
+                made=made,
+                context=context,
+                dataset=stage.dataset.name,
+                code_version=code_version,
+                settings=settings,
+                inputs=versions,
+                numbering=numbering,
+                starts_numbering=starts_numbering,
+                started=started,
+            )
+
+        make.__signature__ = _dagster_signature(function)  # type: ignore[attr-defined]
+        return dg.asset(
+            name=name,
+            description=description or inspect.getdoc(function),
+            partitions_def=DATASETS,
+            group_name=group,
+            kinds=kinds,
+            code_version=code_version,
+            io_manager_key=io_manager,
+            required_resource_keys={"catalogue", "data_root"},
+            retry_policy=retry,
+            pool=pool,
+            deps=list(deps),
+        )(make)
+
+    return decorate
+
+
+def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:
+    """Make a check of an asset, for every dataset by itself, from a function of the asset and other inputs."""
+
+    def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
+        others = [name for name in inspect.signature(function).parameters if name != asset]
+        return dg.asset_check(
+            asset=asset,
+            description=description,
+            partitions_def=DATASETS,
+            additional_ins={name: dg.AssetIn(name) for name in others},
+        )(function)
+
+    return decorate
+
+
+class as_failure:
+    """Turn a mistake that a person can mend into one sentence in Dagster, without retries."""
+
+    def __init__(self, dataset: str):
+        self.dataset = dataset
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, InputError | ModelError):
+            raise dg.Failure(f"Dataset {self.dataset}: {error}.", allow_retries=False) from error
+
+
+def settings_in_force(
+    kind: type[StageSettings], dataset: Dataset, given: dict[str, Any]
+) -> tuple[StageSettings, dict[str, Any]]:
+    """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
+
+    Raises:
+        InputError: the catalogue names a setting that no asset has, or gives a value that does not fit.
+    """
+    known = {name for settings in ALL_SETTINGS for name in settings.model_fields}
+    for name in dataset.settings:
+        if name not in known:
+            raise InputError(f"the catalogue's settings have {name!r}, which no asset has")
+    from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}
+    try:
+        settings = kind.model_validate({**from_catalogue, **given})
+    except pydantic.ValidationError as error:
+        raise InputError(f"the setting {first_mistake(error)}") from None
+    origins = {
+        name: {
+            "value": value,
+            "from": "run config" if name in given else "catalogue" if name in from_catalogue else "default",
+        }
+        for name, value in settings.model_dump().items()
+    }
+    return settings, origins
+
+
+def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
+    """The numbering that all inputs share.
+
+    Raises:
+        InputError: two inputs count users or items by different generations of the same table.
+    """
+    numbering: dict[str, tuple[str, str]] = {}
+    for manifest in upstream:
+        for table, version in manifest.numbering.items():
+            other, known = numbering.setdefault(table, (manifest.asset, version))
+            if known != version:
+                raise InputError(
+                    f"{other} and {manifest.asset} were made from different generations of {table}; "
+                    f"materialize everything downstream of {table} again"
+                )
+    return {table: version for table, (_, version) in numbering.items()}
+
+
+def _dagster_signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The function's signature with Dagster's context in place of the stage, and no promise about the output."""
+    _, config, *inputs = inspect.signature(function).parameters.values()
+    context = inspect.Parameter(
+        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext
+    )
+    return inspect.Signature([context, config, *inputs])

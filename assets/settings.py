@@ -1,0 +1,139 @@
+"""Every setting there is, by the assets that read it.
+
+A value comes from the default here, or from the dataset's `settings` in the catalogue, or from a run's config; the later
+wins. A name means the same wherever it appears: a dataset sets it once, for all assets that have it.
+"""
+
+from typing import Literal
+
+import dagster as dg
+from pydantic import Field
+
+from models.config import RecommenderConfig, TrainerConfig
+
+
+class StageSettings(dg.Config):
+    """What every asset can be told."""
+
+    force: bool = Field(False, description="Make it again even if nothing has changed.")
+
+
+class SourceSettings(StageSettings):
+    """Getting the raw files."""
+
+    max_dump_bytes: int = Field(100 * 2**30, ge=1, description="A larger raw file is refused.")
+    sample_users: int = Field(700, ge=10, description="Users of the dataset that the project writes itself.")
+    sample_items: int = Field(320, ge=16, description="Items of the dataset that the project writes itself.")
+    sample_seed: int = Field(7, ge=0, description="Seed of the dataset that the project writes itself.")
+
+
+class ItemSettings(StageSettings):
+    """Reading product metadata."""
+
+    text_max_chars: int = Field(2000, ge=1, description="The text of an item that the encoder reads ends here.")
+
+
+class CoreSettings(StageSettings):
+    """Which interactions count."""
+
+    min_rating: float | None = Field(None, description="Reviews with a lower rating are left out; none by default.")
+    user_core: int = Field(5, ge=1, description="Interactions that every remaining user has at least.")
+    item_core: int = Field(5, ge=1, description="Interactions that every remaining item has at least.")
+
+
+class IndexSettings(StageSettings):
+    """Which items are numbered, and so embedded."""
+
+    items: Literal["core", "all"] = Field("core", description="Items of the core alone, or all that have metadata.")
+
+
+class SplitSettings(StageSettings):
+    """How interactions are divided into train, validation and test."""
+
+    split: Literal["temporal", "random", "ratio_811", "leave_one_out"] = Field(
+        "temporal", description="The rule of the split; the docs say what each does."
+    )
+    split_seed: int = Field(0, ge=0, description="Seed of the random rules.")
+    split_points: list[int] = Field(
+        [], description="Start of validation and of test in ms since the epoch, for temporal; else 80 % and 90 %."
+    )
+
+
+class PictureSettings(StageSettings):
+    """Fetching product pictures."""
+
+    picture_timeout_s: float = Field(20.0, gt=0, description="Seconds that one picture may take.")
+    picture_max_bytes: int = Field(20 * 2**20, ge=1, description="A larger picture file is refused.")
+    picture_max_pixels: int = Field(50_000_000, ge=1, description="A picture of more pixels is refused.")
+    picture_concurrency: int = Field(16, ge=1, description="Pictures fetched at a time.")
+
+
+class ImageEncoderSettings(StageSettings):
+    """The encoder of pictures."""
+
+    image_encoder: str = Field("ViT-B-32", description="An open_clip architecture, or the path of a model's config.")
+    image_weights: str = Field(
+        "laion2b_s34b_b79k",
+        description="An open_clip tag, the path of a checkpoint, or 'untrained' for seeded random weights.",
+    )
+    image_batch: int = Field(64, ge=1, description="Pictures encoded at a time.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+
+
+class TextEncoderSettings(StageSettings):
+    """The encoder of texts."""
+
+    text_encoder: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2",
+        description="A sentence-transformers name, the path of a model's folder, or package:NAME/FOLDER.",
+    )
+    text_batch: int = Field(64, ge=1, description="Texts encoded at a time.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+
+
+class ModelSettings(TrainerConfig, StageSettings):
+    """Training of a recommender whose make-up is given by its name."""
+
+    dim: int = RecommenderConfig.model_fields["dim"]
+
+
+class GatedSettings(ModelSettings):
+    """Training of the gated recommender."""
+
+    use_id: bool = RecommenderConfig.model_fields["use_id"]
+
+
+class EvaluationSettings(StageSettings):
+    """Judging models on the test split."""
+
+    mask_validation: bool = Field(False, description="Leave a user's validation items out of the ranking, as train's.")
+    evaluation_seed: int = Field(0, ge=0, description="Seed of the order of equal scores and of the bootstrap.")
+
+
+class RecommendationSettings(StageSettings):
+    """Recommendations for every user."""
+
+    top_k: int = Field(20, ge=1, description="Items recommended to a user.")
+
+
+class ReportSettings(StageSettings):
+    """The report."""
+
+    report_users: int = Field(6, ge=1, description="Users whose history and recommendations are shown.")
+
+
+ALL_SETTINGS: tuple[type[StageSettings], ...] = (
+    SourceSettings,
+    ItemSettings,
+    CoreSettings,
+    IndexSettings,
+    SplitSettings,
+    PictureSettings,
+    ImageEncoderSettings,
+    TextEncoderSettings,
+    ModelSettings,
+    GatedSettings,
+    EvaluationSettings,
+    RecommendationSettings,
+    ReportSettings,
+)

@@ -1,0 +1,27 @@
+"""The hyper-parameters of recommenders and of their training. Importing this costs nothing."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+
+class RecommenderConfig(BaseModel):
+    """What a recommender is made of."""
+
+    item_encoder: Literal["id", "gated"] = Field("id", description="What an item starts from: its ID alone, or gated content beside it.")
+    layers: int = Field(2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation.")
+    dim: int = Field(64, ge=1, description="Length of user and item vectors.")
+    use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
+
+
+class TrainerConfig(BaseModel):
+    """How a recommender is trained."""
+
+    learning_rate: float = Field(1e-3, gt=0, description="Step size of Adam.")
+    l2: float = Field(1e-4, ge=0, description="Weight of half the mean squared norm of a batch's layer-0 vectors.")
+    batch_size: int = Field(2048, ge=1, description="Train interactions a step.")
+    max_epochs: int = Field(300, ge=1, description="Epochs at the most.")
+    evaluate_every: int = Field(5, ge=1, description="Epochs between two looks at the validation split.")
+    patience: int = Field(6, ge=1, description="Looks without a better validation NDCG@20 before training stops.")
+    seed: int = Field(0, ge=0, description="Seed of initial weights, batches and negatives.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")

@@ -1,0 +1,5 @@
+"""The one error that a person outside the code can mend."""
+
+
+class InputError(Exception):
+    """Something given from outside cannot be used; the message is one sentence that names the setting to change."""

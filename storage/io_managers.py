@@ -1,0 +1,173 @@
+"""Dagster's I/O managers: each publishes one kind of value whole, with its manifest, and loads it by annotation.
+
+This is the one module of `storage` that knows Dagster.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+import scipy.sparse as sp
+
+from storage.layout import DataRoot, Manifest
+from storage.models import SavedModel, read_model, write_model
+from storage.publish import publishing, sha256_of
+from storage.tables import Embeddings, Rows, read_embeddings, read_table, stream_table, write_table
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an asset function returns: its value, and what a person wants to know of it.
+
+    `metadata` may be a function; it is called after the value was written, when a stream has been counted.
+    `about` goes into the metadata of a Parquet file.
+    """
+
+    value: Any
+    metadata: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Product:
+    """A value on its way to disk, with everything its manifest will say."""
+
+    made: Made
+    context: dg.AssetExecutionContext
+    dataset: str
+    code_version: str
+    settings: dict[str, object]
+    inputs: dict[str, str]
+    numbering: dict[str, str]
+    starts_numbering: bool
+    started: float  # time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a value was put, its data version, and its rows if it has rows."""
+
+    path: Path
+    data_version: str
+    rows: int | None = None
+
+
+class PublishingIOManager(dg.IOManager):
+    """Publishes a value and its manifest, and tells Dagster its data version; kinds of value are subclasses."""
+
+    def __init__(self, root: DataRoot):
+        self.root = root
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        raise NotImplementedError
+
+    def load(self, path: Path, annotation: Any) -> Any:
+        raise NotImplementedError
+
+    def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
+        asset = context.asset_key.path[-1]
+        published = self.publish(asset, obj.dataset, obj.made)
+        seconds = time.perf_counter() - obj.started
+        path = published.path
+        size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
+        numbering = {asset: published.data_version} if obj.starts_numbering else obj.numbering
+        manifest = Manifest(
+            asset=asset,
+            dataset=obj.dataset,
+            path=str(path.relative_to(self.root.root) if path.is_relative_to(self.root.root) else path),
+            bytes=size,
+            sha256=sha256_of(path),
+            data_version=published.data_version,
+            code_version=obj.code_version,
+            settings=obj.settings,
+            inputs=obj.inputs,
+            numbering=numbering,
+            seconds=seconds,
+            rows=published.rows,
+        )
+        self.root.write_manifest(manifest)
+        own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
+        obj.context.add_asset_metadata({**manifest_metadata(self.root, manifest), **own})
+        obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
+        rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
+        obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        manifest = self.root.manifest(context.asset_key.path[-1], context.asset_partition_key)
+        return self.load(self.root.artefact(manifest), context.dagster_type.typing_type)
+
+
+class TablesIOManager(PublishingIOManager):
+    """Arrow tables and streams of record batches, as Parquet with the schema of their asset."""
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        rows: Rows = made.value
+        path = self.root.path(asset, dataset, ".parquet")
+        written = write_table(path, asset, rows, made.about)
+        return Published(path, written.data_version, written.rows)
+
+    def load(self, path: Path, annotation: Any) -> Any:
+        if annotation is pa.RecordBatchReader:
+            return stream_table(path)
+        return read_embeddings(path) if annotation is Embeddings else read_table(path)
+
+
+class ArraysIOManager(PublishingIOManager):
+    """Sparse matrices, as `.npz` without pickle."""
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path = self.root.path(asset, dataset, ".npz")
+        with publishing(path) as partial, partial.open("wb") as file:
+            sp.save_npz(file, made.value, compressed=False)
+        return Published(path, sha256_of(path)[:16], made.value.nnz)
+
+    def load(self, path: Path, annotation: Any) -> sp.csr_matrix:
+        return sp.load_npz(path)
+
+
+class ModelsIOManager(PublishingIOManager):
+    """Trained models, each an immutable version."""
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path, version = write_model(self.root.path(asset, dataset), made.value)
+        return Published(path, version)
+
+    def load(self, path: Path, annotation: Any) -> SavedModel:
+        return read_model(path)
+
+
+class FilesIOManager(PublishingIOManager):
+    """Files that the asset has published itself: the value is their path."""
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        return Published(made.value, sha256_of(made.value)[:16])
+
+    def load(self, path: Path, annotation: Any) -> Path:
+        return path
+
+
+class RefusingIOManager(dg.IOManager):
+    """The default: an asset that names no I/O manager must not leave a pickle behind."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        raise TypeError(f"{context.asset_key.to_user_string()} returns a value but names no I/O manager")
+
+    def load_input(self, context: dg.InputContext) -> object:
+        raise TypeError(f"{context.asset_key.to_user_string()} names no I/O manager to load it")
+
+
+def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
+    """What every asset shows in the UI, whether it was made now or used again."""
+    facts: dict[str, Any] = {
+        "path": dg.MetadataValue.path(str(root.root / manifest.path)),
+        "bytes": manifest.bytes,
+        "seconds": manifest.seconds,
+        "dagster/uri": (root.root / manifest.path).as_uri(),
+    }
+    if manifest.rows is not None:
+        facts["dagster/partition_row_count"] = manifest.rows
+    return facts

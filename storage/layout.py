@@ -1,0 +1,101 @@
+"""Where everything lies below the data root, and the manifest that says what each artefact was made of.
+
+    data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
+    data/ASSET/DATASET/VERSION/         a model          (immutable)
+    data/ASSET/DATASET.manifest.json    what it was made of, beside it
+"""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import pydantic
+
+from storage.errors import InputError
+from storage.publish import publish_bytes, sha256_of
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Manifest(pydantic.BaseModel):
+    """What one artefact is and what it was made of. It is written after the artefact, and never without it."""
+
+    asset: str
+    dataset: str
+    path: str  # below the data root; absolute for a local dump that is used where it lies
+    bytes: int
+    sha256: str
+    data_version: str
+    code_version: str
+    settings: dict[str, object]
+    inputs: dict[str, str]  # data version of every upstream asset
+    numbering: dict[str, str]  # data version of the assets that its integer ids come from
+    seconds: float
+    rows: int | None = None
+
+    def made_of(self, code_version: str, settings: dict[str, object], inputs: dict[str, str]) -> bool:
+        """Whether making it again from these would give it again."""
+        return (self.code_version, self.settings, self.inputs) == (code_version, settings, inputs)
+
+
+@dataclass(frozen=True)
+class DataRoot:
+    """The folder below which everything is stored."""
+
+    root: Path
+
+    @classmethod
+    def from_environment(cls) -> "DataRoot":
+        """`REC_DATA`, or `data/` in the project."""
+        return cls(Path(os.environ.get("REC_DATA") or PROJECT_ROOT / "data").absolute())
+
+    def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
+        return self.root / asset / f"{dataset}{suffix}"
+
+    def write_manifest(self, manifest: Manifest) -> None:
+        target = self.path(manifest.asset, manifest.dataset, ".manifest.json")
+        publish_bytes(target, manifest.model_dump_json(indent=1).encode())
+
+    def find_manifest(self, asset: str, dataset: str) -> Manifest | None:
+        """The manifest of an artefact, or None where it was never made."""
+        path = self.path(asset, dataset, ".manifest.json")
+        if not path.exists():
+            return None
+        try:
+            return Manifest.model_validate_json(path.read_bytes())
+        except pydantic.ValidationError:
+            raise InputError(f"{asset} of {dataset} has an unreadable manifest; materialize {asset} again") from None
+
+    def manifest(self, asset: str, dataset: str) -> Manifest:
+        """The manifest of an artefact that must be there."""
+        found = self.find_manifest(asset, dataset)
+        if found is None:
+            raise InputError(f"{asset} of {dataset} does not exist yet; materialize {asset} first")
+        return found
+
+    def artefact(self, manifest: Manifest) -> Path:
+        """Path of an artefact, after its bytes were compared with what the manifest says.
+
+        Raises:
+            InputError: it is gone, or no longer what was published.
+        """
+        path = self.root / manifest.path
+        if not path.exists() or _checksum(path) != manifest.sha256:
+            raise InputError(
+                f"{manifest.asset} of {manifest.dataset} is missing or was changed since it was made; "
+                f"materialize {manifest.asset} again"
+            )
+        return path
+
+
+def _checksum(path: Path) -> str:
+    """Checksum of a file or folder, computed once for each state of it that this process sees."""
+    files = [path] if path.is_file() else sorted(path.rglob("*"))
+    stats = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in files)
+    return _checksum_of_state(path, stats)
+
+
+@lru_cache(maxsize=1024)
+def _checksum_of_state(path: Path, stats: tuple[tuple[int, int], ...]) -> str:
+    return sha256_of(path)

@@ -1,0 +1,46 @@
+"""One way to tell how far a long loop is: done, rate and time left, every few seconds, by plain logging."""
+
+import logging
+import time
+from types import TracebackType
+
+logger = logging.getLogger(__name__)
+
+REPORT_EVERY_S = 5.0
+
+
+class Progress:
+    """Counts work and logs `NAME: 1,200/5,000 items, 310/s, 12 s left` at most every `every` seconds.
+
+    >>> with Progress("text_embeddings sample", total=2, unit="items") as progress:
+    ...     progress.advance(2)
+    """
+
+    def __init__(self, name: str, total: int | None = None, unit: str = "rows", every: float = REPORT_EVERY_S):
+        self.name, self.total, self.unit, self.every = name, total, unit, every
+        self.done = 0
+        self._started = self._told = time.monotonic()
+
+    def advance(self, count: int = 1) -> None:
+        """Count `count` more units as done."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._told >= self.every:
+            self._told = now
+            logger.info(self._line(now))
+
+    def _line(self, now: float) -> str:
+        rate = self.done / max(now - self._started, 1e-9)
+        of_total = "" if self.total is None else f"/{self.total:,}"
+        line = f"{self.name}: {self.done:,}{of_total} {self.unit}, {rate:,.4g}/s"
+        if self.total is not None and rate > 0:
+            line += f", {(self.total - self.done) / rate:,.0f} s left"
+        return line
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        if kind is None:
+            seconds = time.monotonic() - self._started
+            logger.info(f"{self.name}: {self.done:,} {self.unit} in {seconds:,.1f} s")

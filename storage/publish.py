@@ -1,0 +1,63 @@
+"""Every file appears whole or not at all: write beside the target, flush to disk, then rename."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def publishing(target: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `target`; on success it replaces `target` in one step, on any error it is gone.
+
+    The path yielded does not exist yet: the caller makes a file or a folder of it. A folder replaces nothing: folders
+    are immutable versions, and one that is there already is kept as it is.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove(partial)
+    try:
+        yield partial
+        if partial.is_dir():
+            for path in partial.rglob("*"):
+                _flush(path)
+            if target.exists():
+                return
+        _flush(partial)
+        os.replace(partial, target)
+        _flush(target.parent)
+    finally:
+        _remove(partial)
+
+
+def publish_bytes(target: Path, content: bytes) -> None:
+    """Write `content` to `target`, whole or not at all."""
+    with publishing(target) as partial:
+        partial.write_bytes(content)
+
+
+def sha256_of(path: Path) -> str:
+    """Hex SHA-256 of a file, or of a folder's files by name and content."""
+    if path.is_dir():
+        parts = sorted(p for p in path.rglob("*") if p.is_file())
+        lines = (f"{part.relative_to(path).as_posix()} {sha256_of(part)}\n" for part in parts)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,91 @@
+"""The Arrow schema of every table. A table that does not fit its schema is not published."""
+
+import pyarrow as pa
+
+SCHEMA_VERSION = "1"
+
+_METRIC = [("metric", pa.string()), ("k", pa.int32()), ("stratum", pa.string()), ("seed", pa.int64())]
+_INTERVAL = [("value", pa.float64()), ("ci_low", pa.float64()), ("ci_high", pa.float64()), ("p_holm", pa.float64())]
+
+SCHEMAS: dict[str, pa.Schema] = {
+    "reviews": pa.schema(
+        [
+            ("user_id", pa.string()),
+            ("item_id", pa.string()),
+            ("rating", pa.float32()),
+            ("timestamp", pa.int64()),  # ms since the epoch, UTC
+        ]
+    ),
+    "items": pa.schema(
+        [
+            ("item_id", pa.string()),
+            ("title", pa.string()),
+            ("brand", pa.string()),
+            ("categories", pa.list_(pa.string())),
+            ("price", pa.float64()),
+            ("text", pa.string()),  # what the text encoder reads
+            ("image_urls", pa.list_(pa.string())),  # the most wanted first
+        ]
+    ),
+    "rejects": pa.schema([("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]),
+    "interactions": pa.schema(
+        [
+            ("user", pa.int32()),
+            ("item", pa.int32()),
+            ("user_id", pa.string()),
+            ("item_id", pa.string()),
+            ("rating", pa.float32()),
+            ("timestamp", pa.int64()),
+        ]
+    ),
+    "item_index": pa.schema([("item", pa.int32()), ("item_id", pa.string()), ("in_core", pa.bool_())]),
+    "splits": pa.schema([("user", pa.int32()), ("item", pa.int32()), ("split", pa.int8())]),
+    "item_images": pa.schema(
+        [
+            ("item_id", pa.string()),
+            ("url", pa.string()),
+            ("status", pa.string()),
+            ("bytes", pa.int32()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("sha256", pa.string()),  # the key of the picture in the shards
+        ]
+    ),
+    "pictures": pa.schema([("sha256", pa.string()), ("content", pa.binary())]),
+    "leaderboard": pa.schema(
+        [
+            ("dataset", pa.string()),
+            ("dataset_version", pa.string()),
+            ("split_rule", pa.string()),
+            ("block", pa.string()),
+            ("model", pa.string()),
+            ("loss", pa.string()),
+            ("score", pa.string()),
+            ("settings_hash", pa.string()),
+            *_METRIC,
+            *_INTERVAL,
+            ("n_users", pa.int64()),
+            ("trials", pa.int32()),
+            ("tune_s", pa.float64()),
+            ("train_s", pa.float64()),
+            ("eval_s", pa.float64()),
+            ("device", pa.string()),
+            ("status", pa.string()),
+        ]
+    ),
+    "recommendations": pa.schema(
+        [("user_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())]
+    ),
+}
+
+
+def embedding_schema(dimension: int) -> pa.Schema:
+    """Schema of an embedding table: one row an item of `item_index`, in its order, zeros where there is no value."""
+    return pa.schema(
+        [
+            ("item", pa.int32()),
+            ("item_id", pa.string()),
+            ("has_value", pa.bool_()),
+            ("embedding", pa.list_(pa.float32(), dimension)),
+        ]
+    )
