@@ -1,0 +1,1 @@
+"""Models are judged, recommend, and are reported on."""

@@ -1,0 +1,1 @@
+"""Train interactions become the sparse user-item graph."""

@@ -1,0 +1,1 @@
+"""Raw dumps become typed tables of reviews and items."""

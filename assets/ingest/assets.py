@@ -1,0 +1,55 @@
+"""raw_reviews, raw_metadata → reviews, items."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from assets.dataset import Stage, dataset_asset
+from assets.settings import ItemSettings, SourceSettings, StageSettings
+from storage.amazon import read_items, read_reviews
+from storage.io_managers import Made
+from storage.lines import Rejects
+from storage.sample import SampleSize
+from storage.sources import obtain
+from storage.tables import write_table
+
+
+@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="download")
+def raw_reviews(stage: Stage, config: SourceSettings) -> Made:
+    """The dump of reviews as it was published: downloaded, used where it lies, or written by the project (sample)."""
+    return _raw(stage, config, "reviews")
+
+
+@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="download")
+def raw_metadata(stage: Stage, config: SourceSettings) -> Made:
+    """The dump of product metadata as it was published; the pictures of a local dataset lie beside it."""
+    return _raw(stage, config, "metadata")
+
+
+def _raw(stage: Stage, config: SourceSettings, kind: Literal["reviews", "metadata"]) -> Made:
+    sample = SampleSize(config.sample_users, config.sample_items, config.sample_seed)
+    folder = stage.root.path(stage.asset, stage.dataset.name)
+    path = obtain(stage.dataset, kind, folder, config.max_dump_bytes, sample)
+    return Made(path, {"source": stage.dataset.source(kind), "format": stage.dataset.format})
+
+
+@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="1")
+def reviews(stage: Stage, config: StageSettings, raw_reviews: Path) -> Made:
+    """Who rated what, how and when: every sound line of the dump, in its order; the others lie in `rejects`."""
+    rejects = Rejects()
+    rows = read_reviews(raw_reviews, stage.dataset.format, rejects)
+    return Made(rows, lambda: _keep_rejects(stage, rejects))
+
+
+@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="1")
+def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
+    """The catalogue: title, brand, categories, price, picture URLs, and the cleaned text that the encoder reads."""
+    rejects = Rejects()
+    rows = read_items(raw_metadata, stage.dataset.format, config.text_max_chars, rejects)
+    return Made(rows, lambda: _keep_rejects(stage, rejects))
+
+
+def _keep_rejects(stage: Stage, rejects: Rejects) -> dict[str, Any]:
+    """Publish what a reader left out beside its table, and count it."""
+    path = stage.root.path(stage.asset, stage.dataset.name, ".rejects.parquet")
+    write_table(path, "rejects", rejects.table())
+    return {"rejected_rows": len(rejects), "rejected_by_reason": rejects.by_reason()}

@@ -1,0 +1,1 @@
+"""Reviews become numbered interactions, k-core filtered and split."""

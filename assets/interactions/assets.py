@@ -1,0 +1,91 @@
+"""reviews, items → interactions (k-core), item_index → splits."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset import Stage, dataset_asset
+from assets.interactions.kcore import first_of_pairs, k_core, numbered
+from assets.interactions.splits import leave_one_out_split, random_split, ratio_811_split, temporal_split
+from assets.settings import CoreSettings, IndexSettings, SplitSettings
+from storage.errors import InputError
+from storage.io_managers import Made
+
+
+@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="1", starts_numbering=True)
+def interactions(stage: Stage, config: CoreSettings, reviews: pa.Table) -> Made:
+    """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user, item."""
+    kept = reviews
+    if config.min_rating is not None:
+        kept = reviews.filter(pc.greater_equal(reviews["rating"], config.min_rating))
+    rated = len(kept)
+    user, _ = numbered(kept["user_id"])
+    item, _ = numbered(kept["item_id"])
+    first = first_of_pairs(user, item, kept["timestamp"].to_numpy())
+    core = first[k_core(user[first], item[first], config.user_core, config.item_core)]
+    if not len(core):
+        raise InputError(
+            f"none of the {len(first):,} interactions is in the core "
+            f"(user_core {config.user_core}, item_core {config.item_core}, min_rating {config.min_rating})"
+        )
+    core = core[np.lexsort((item[core], user[core]))]
+    rows = kept.take(pa.array(core))
+    user, user_ids = numbered(rows["user_id"])
+    item, item_ids = numbered(rows["item_id"])
+    columns = [pa.array(user), pa.array(item), *(rows[name] for name in ("user_id", "item_id", "rating", "timestamp"))]
+    table = pa.table(columns, names=["user", "item", "user_id", "item_id", "rating", "timestamp"])
+    funnel = {
+        "reviews": len(reviews),
+        "after_rating_filter": rated,
+        "after_deduplication": len(first),
+        "in_core": len(core),
+        "users": len(user_ids),
+        "items": len(item_ids),
+        "sparsity": 1 - len(core) / (len(user_ids) * len(item_ids)),
+    }
+    return Made(table, funnel)
+
+
+@dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="1", starts_numbering=True)
+def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> Made:
+    """The number of every item: those of the core, ordered by item_id; then, if asked for, those with metadata alone."""
+    core = pc.unique(interactions["item_id"]).sort()
+    others = pa.array([], pa.string())
+    if config.items == "all":
+        described = items["item_id"].combine_chunks()
+        others = described.filter(pc.invert(pc.is_in(described, value_set=core))).sort()
+    ids = pa.concat_arrays([core, others])
+    numbers = np.arange(len(ids), dtype=np.int32)
+    table = pa.table({"item": numbers, "item_id": ids, "in_core": numbers < len(core)})
+    without_metadata = len(core) - pc.sum(pc.is_in(core, value_set=items["item_id"].combine_chunks())).as_py()
+    return Made(table, {"core_items": len(core), "other_items": len(others), "without_metadata": without_metadata})
+
+
+@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="1")
+def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_index: pa.Table) -> Made:
+    """Which interactions are for training, for validation and for the test, by the rule `split`."""
+    core = item_index.filter(item_index["in_core"])["item_id"].combine_chunks()
+    if not interactions["item_id"].combine_chunks().equals(core.take(interactions["item"].combine_chunks())):
+        raise InputError("item_index was made from other interactions than there are now; materialize item_index again")
+    user, timestamp = interactions["user"].to_numpy(), interactions["timestamp"].to_numpy()
+    match config.split:
+        case "random":
+            split = random_split(user, config.split_seed)
+        case "ratio_811":
+            split = ratio_811_split(user, config.split_seed)
+        case "leave_one_out":
+            split = leave_one_out_split(user, timestamp)
+        case "temporal":
+            if len(config.split_points) not in (0, 2) or config.split_points != sorted(config.split_points):
+                raise InputError(f"split_points {config.split_points} are not two times, one after the other")
+            split = temporal_split(timestamp, config.split_points)
+    counts = np.bincount(split, minlength=3)
+    if not counts.all():
+        raise InputError(
+            f"split {config.split!r} leaves train, validation and test with {counts.tolist()} interactions; "
+            "none may be empty"
+        )
+    table = pa.table({"user": interactions["user"], "item": interactions["item"], "split": split})
+    in_train = np.bincount(user[split == 0], minlength=user.max() + 1) > 0
+    facts = dict(zip(("train", "validation", "test"), counts.tolist(), strict=True))
+    return Made(table, {**facts, "users_without_train_items": int((~in_train).sum())})

@@ -1,0 +1,71 @@
+"""The rules that divide interactions into train, validation and test.
+
+Every rule takes rows sorted by (user, item), as the table `interactions` has them, so that a seed means the same
+everywhere; ties in time go to the row of the lower item number.
+"""
+
+import numpy as np
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+def random_split(user: np.ndarray, seed: int) -> np.ndarray:
+    """The rule of the published multimodal graphs (MMRec): about 80/10/10 of each user's interactions, at random.
+
+    Of a user's n interactions, one goes to validation and one to test if n < 10; otherwise h = ⌊0.2·n⌋ are held out,
+    ⌊h/2⌋ for test and the rest for validation. A user with fewer than three keeps them all in train.
+
+    Args:
+        user: int [n], sorted.
+
+    Returns:
+        int8 [n]: 0 train, 1 validation, 2 test.
+    """
+    count, place = _count_and_place(user, np.random.default_rng(seed).random(len(user)))
+    held = np.where(count < 10, 2, count // 5)
+    tests = held // 2
+    return _held_out(place, np.where(count < 3, 0, tests), np.where(count < 3, 0, held))
+
+
+def ratio_811_split(user: np.ndarray, seed: int) -> np.ndarray:
+    """80/10/10 of all interactions at random, whoever they belong to."""
+    place = np.random.default_rng(seed).permutation(len(user))
+    tenth = len(user) // 10
+    return _held_out(place, np.int64(tenth), np.int64(2 * tenth))
+
+
+def leave_one_out_split(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
+    """Each user's latest interaction is test, the one before it validation; users with fewer than three keep all.
+
+    Args:
+        user: int [n], sorted; timestamp: int64 [n].
+    """
+    count, place = _count_and_place(user, timestamp)
+    from_end = count - 1 - place
+    return _held_out(from_end, np.where(count < 3, 0, 1), np.where(count < 3, 0, 2))
+
+
+def temporal_split(timestamp: np.ndarray, points: list[int]) -> np.ndarray:
+    """All interactions before the first point in time are train, from it on validation, from the second on test.
+
+    Args:
+        timestamp: int64 [n], ms since the epoch.
+        points: start of validation and of test; without them, the 80 % and 90 % quantiles.
+    """
+    if not points:
+        points = [int(point) for point in np.quantile(timestamp, [0.8, 0.9], method="higher")]
+    return np.searchsorted(np.asarray(points), timestamp, side="right").astype(np.int8)
+
+
+def _count_and_place(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """For each row: how many rows its user has, and its place among them by `key`, from 0."""
+    count = np.bincount(user)
+    order = np.lexsort((key, user))
+    place = np.empty(len(user), dtype=np.int64)
+    place[order] = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
+    return count[user], place
+
+
+def _held_out(place: np.ndarray, tests: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """The first `tests` places are test, the others below `held` are validation."""
+    return np.select([place < tests, place < held], [TEST, VALIDATION], TRAIN).astype(np.int8)
