@@ -2,6 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 
 def first_of_pairs(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
@@ -48,7 +49,7 @@ def k_core(user: np.ndarray, item: np.ndarray, user_core: int, item_core: int) -
 def numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
     """Codes int32 [n] of string ids by their rank, and the distinct ids in that order."""
     encoded = ids.combine_chunks().dictionary_encode()
-    order = pa.compute.sort_indices(encoded.dictionary).to_numpy()
+    order = pc.sort_indices(encoded.dictionary).to_numpy()
     rank = np.empty(len(order), dtype=np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     return rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order))

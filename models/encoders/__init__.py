@@ -1,0 +1,1 @@
+"""Frozen encoders of pictures and texts."""

@@ -1,0 +1,149 @@
+"""Full ranking over all items, and the metrics of it.
+
+Definitions follow the field's use (Jarvelin and Kekalainen, TOIS 2002, for NDCG): every item that is not masked is ranked,
+never a sample; equal scores are ordered by a seeded permutation of the items, so that no model gains by ties.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+
+BLOCK_USERS = 256
+CUTOFFS = (5, 10, 20, 50)
+METRICS = ("recall", "ndcg", "precision", "map", "hit_rate")
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores every user and item by the dot product or the cosine of their vectors.
+
+    Attributes:
+        user_vectors: float32 [users, d].
+        item_vectors: float32 [items, d].
+        score: "dot" or "cosine".
+    """
+
+    user_vectors: np.ndarray
+    item_vectors: np.ndarray
+    score: str = "dot"
+
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        vectors = torch.from_numpy(self.user_vectors), torch.from_numpy(self.item_vectors)
+        if self.score == "cosine":
+            return torch.nn.functional.normalize(vectors[0]), torch.nn.functional.normalize(vectors[1])
+        return vectors
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best items of some users.
+
+    Attributes:
+        items: int64 [len(users), k], best first; -1 where a user has fewer than k items that are not masked.
+        scores: float32 [len(users), k].
+    """
+
+    items: np.ndarray
+    scores: np.ndarray
+
+
+def matrix_of(user: np.ndarray, item: np.ndarray, users: int, items: int) -> sp.csr_matrix:
+    """Pairs as a sparse 0/1 matrix [users, items] with sorted indices."""
+    matrix = sp.csr_matrix((np.ones(len(user), np.float32), (user, item)), shape=(users, items))
+    matrix.sort_indices()
+    return matrix
+
+
+def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_seed: int = 0) -> Ranking:
+    """Rank all items for `users` in blocks; what `masked` [users, items] holds for a user is left out.
+
+    Raises:
+        ValueError: a score is not a number.
+    """
+    user_vectors, item_vectors = scorer.tensors()
+    tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(len(item_vectors)))
+    k = min(k, len(item_vectors))
+    ranking = Ranking(np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32))
+    for start in range(0, len(users), BLOCK_USERS):
+        block = users[start : start + BLOCK_USERS]
+        scores = user_vectors[torch.from_numpy(block)] @ item_vectors.T  # [block, items]
+        if torch.isnan(scores).any():
+            raise ValueError("a model gave a score that is not a number")
+        seen = masked[block]
+        rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
+        scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
+        best, items = top_k(scores, k, tie_rank)
+        items[torch.isinf(best)] = -1
+        ranking.items[start : start + len(block)] = items.numpy()
+        ranking.scores[start : start + len(block)] = best.numpy()
+    return ranking
+
+
+def top_k(scores: Tensor, k: int, tie_rank: Tensor) -> tuple[Tensor, Tensor]:
+    """The k best of each row, best first; equal scores in the order of `tie_rank`.
+
+    Args:
+        scores: float32 [rows, n]; tie_rank: int64 [n], a permutation.
+
+    Returns:
+        Their scores float32 [rows, k] and their columns int64 [rows, k].
+    """
+    values, columns = scores.topk(k, dim=1)
+    # Rows whose k-th score is also that of a column left out: there the choice itself is a tie.
+    open_rows = ((scores >= values[:, -1:]).sum(dim=1) > k).nonzero()[:, 0]
+    if len(open_rows):
+        keys = _ordered_keys(scores[open_rows], tie_rank)
+        columns[open_rows] = keys.topk(k, dim=1).indices
+        values[open_rows] = scores[open_rows].gather(1, columns[open_rows])
+    by_tie = tie_rank[columns].argsort(dim=1)
+    values, columns = values.gather(1, by_tie), columns.gather(1, by_tie)
+    by_score = values.sort(dim=1, descending=True, stable=True).indices
+    return values.gather(1, by_score), columns.gather(1, by_score)
+
+
+def _ordered_keys(scores: Tensor, tie_rank: Tensor) -> Tensor:
+    """int64 keys, all different in a row, that order as (score, then the lower tie rank)."""
+    bits = (scores + 0.0).view(torch.int32).to(torch.int64)  # adding 0 makes -0.0 and 0.0 the same
+    ordered = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits)
+    return ordered * (len(tie_rank) + 1) - tie_rank
+
+
+def ranking_metrics(
+    ranking: Ranking, users: np.ndarray, relevant: sp.csr_matrix, cutoffs: tuple[int, ...] = CUTOFFS
+) -> dict[tuple[str, int], np.ndarray]:
+    """Metrics of every user at every cutoff.
+
+    With m relevant items, h_r ∈ {0, 1} whether rank r hits, and P_r the precision at r:
+    recall = Σh/m, precision = Σh/K, hit_rate = [Σh > 0], map = Σ h_r·P_r / min(m, K),
+    ndcg = Σ h_r/log2(r+1) / Σ_{r ≤ min(m, K)} 1/log2(r+1).
+
+    Args:
+        users: the users of the ranking's rows; each has at least one relevant item.
+        relevant: 0/1 [users, items].
+
+    Returns:
+        float64 [len(users)] by (metric, K); a cutoff beyond the ranking's width counts what is there.
+    """
+    truth = relevant[users]
+    m = np.diff(truth.indptr)
+    items = relevant.shape[1]
+    known = np.repeat(np.arange(len(users)), m) * items + truth.indices
+    asked = np.arange(len(users))[:, None] * items + ranking.items
+    hits = np.isin(asked, known) & (ranking.items >= 0)  # [users, k]
+    gain = 1 / np.log2(np.arange(2, max(*cutoffs, hits.shape[1]) + 2))
+    ideal = np.concatenate([[0.0], np.cumsum(gain)])
+    precision = np.cumsum(hits, axis=1) / np.arange(1, hits.shape[1] + 1)
+    results = {}
+    for cutoff in cutoffs:
+        top = hits[:, :cutoff]
+        found, width = top.sum(axis=1), top.shape[1]
+        best = np.minimum(m, cutoff)
+        results["recall", cutoff] = found / m
+        results["ndcg", cutoff] = (top * gain[:width]).sum(axis=1) / ideal[best]
+        results["precision", cutoff] = found / cutoff
+        results["map", cutoff] = (top * precision[:, :width]).sum(axis=1) / best
+        results["hit_rate", cutoff] = (found > 0).astype(np.float64)
+    return results
