@@ -14,7 +14,7 @@ from assets.settings import ALL_SETTINGS, StageSettings
 from models.errors import ModelError
 from storage.catalogue import Catalogue, Dataset, first_mistake, load_catalogue
 from storage.errors import InputError
-from storage.io_managers import Made, Product, manifest_metadata
+from storage.io_managers import Made, Product, as_failure, manifest_metadata
 from storage.layout import DataRoot, Manifest
 from storage.progress import Progress
 
@@ -67,13 +67,13 @@ def dataset_asset(
         @functools.wraps(function)
         def make(context: dg.AssetExecutionContext, config: StageSettings, **inputs: Any) -> Any:
             started = time.perf_counter()
-            with as_failure(context.partition_key):
+            with as_failure(context.partition_key, InputError, ModelError):
                 catalogue, root = context.resources.catalogue, context.resources.data_root
                 asset = context.asset_key.path[-1]
                 stage = Stage(asset, catalogue.dataset(context.partition_key), root, catalogue)
                 given = context.run.run_config.get("ops", {}).get(context.op_handle.name, {}).get("config", {})
                 in_force, origins = settings_in_force(type(config), stage.dataset, given)
-                upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.dependency_keys)]
+                upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])]
                 versions = {manifest.asset: manifest.data_version for manifest in upstream}
                 numbering = common_numbering(upstream)
                 context.add_asset_metadata({"settings": origins})
@@ -121,28 +121,16 @@ def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.
     """Make a check of an asset, for every dataset by itself, from a function of the asset and other inputs."""
 
     def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
-        others = [name for name in inspect.signature(function).parameters if name != asset]
+        others = [name for name in inspect.signature(function).parameters if name not in (asset, "context")]
         return dg.asset_check(
             asset=asset,
             description=description,
             partitions_def=DATASETS,
             additional_ins={name: dg.AssetIn(name) for name in others},
+            required_resource_keys={"data_root"},
         )(function)
 
     return decorate
-
-
-class as_failure:
-    """Turn a mistake that a person can mend into one sentence in Dagster, without retries."""
-
-    def __init__(self, dataset: str):
-        self.dataset = dataset
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, InputError | ModelError):
-            raise dg.Failure(f"Dataset {self.dataset}: {error}.", allow_retries=False) from error
 
 
 def settings_in_force(

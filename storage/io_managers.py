@@ -4,7 +4,8 @@ This is the one module of `storage` that knows Dagster.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
+from storage.errors import InputError
 from storage.layout import DataRoot, Manifest
 from storage.models import SavedModel, read_model, write_model
 from storage.publish import publishing, sha256_of
@@ -70,7 +72,8 @@ class PublishingIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
         asset = context.asset_key.path[-1]
-        published = self.publish(asset, obj.dataset, obj.made)
+        with as_failure(obj.dataset, InputError):
+            published = self.publish(asset, obj.dataset, obj.made)
         seconds = time.perf_counter() - obj.started
         path = published.path
         size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
@@ -97,8 +100,10 @@ class PublishingIOManager(dg.IOManager):
         obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
 
     def load_input(self, context: dg.InputContext) -> Any:
-        manifest = self.root.manifest(context.asset_key.path[-1], context.asset_partition_key)
-        return self.load(self.root.artefact(manifest), context.dagster_type.typing_type)
+        with as_failure(context.asset_partition_key, InputError):
+            manifest = self.root.manifest(context.asset_key.path[-1], context.asset_partition_key)
+            path = self.root.artefact(manifest)
+        return self.load(path, context.dagster_type.typing_type)
 
 
 class TablesIOManager(PublishingIOManager):
@@ -158,6 +163,15 @@ class RefusingIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> object:
         raise TypeError(f"{context.asset_key.to_user_string()} names no I/O manager to load it")
+
+
+@contextmanager
+def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors that a person can mend into one sentence in Dagster, without retries."""
+    try:
+        yield
+    except errors as error:
+        raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from error
 
 
 def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:

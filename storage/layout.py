@@ -6,6 +6,7 @@
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,6 +74,21 @@ class DataRoot:
         if found is None:
             raise InputError(f"{asset} of {dataset} does not exist yet; materialize {asset} first")
         return found
+
+    def lineage(self, assets: Iterable[str], dataset: str) -> list[Manifest]:
+        """Manifests of these assets and of everything upstream of them, each after what it was made of."""
+        found: dict[str, Manifest] = {}
+
+        def visit(asset: str) -> None:
+            if asset not in found:
+                manifest = self.manifest(asset, dataset)
+                for upstream in manifest.inputs:
+                    visit(upstream)
+                found[asset] = manifest
+
+        for asset in assets:
+            visit(asset)
+        return list(found.values())
 
     def artefact(self, manifest: Manifest) -> Path:
         """Path of an artefact, after its bytes were compared with what the manifest says.

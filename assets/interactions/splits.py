@@ -4,9 +4,38 @@ Every rule takes rows sorted by (user, item), as the table `interactions` has th
 everywhere; ties in time go to the row of the lower item number.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
+import pyarrow as pa
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The table `splits` as arrays.
+
+    Attributes:
+        user, item: int32 [n]; split: int8 [n].
+        users, items: how many there are; numbers run from 0 without gaps.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    split: np.ndarray
+    users: int
+    items: int
+
+    @classmethod
+    def of(cls, splits: pa.Table) -> "Parts":
+        user, item, split = (splits[name].to_numpy() for name in ("user", "item", "split"))
+        return cls(user, item, split, int(user.max()) + 1, int(item.max()) + 1)
+
+    def pairs(self, *wanted: int) -> tuple[np.ndarray, np.ndarray]:
+        """Users and items of one part or several together."""
+        chosen = np.isin(self.split, wanted)
+        return self.user[chosen], self.item[chosen]
 
 
 def random_split(user: np.ndarray, seed: int) -> np.ndarray:

@@ -1,0 +1,77 @@
+"""Checks of every dataset by itself: what must hold of a table, whatever it was made from."""
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset import dataset_check
+from storage.tables import Embeddings
+
+
+def passed_if(passed: bool, **facts: object) -> dg.AssetCheckResult:
+    """A check's verdict with the figures behind it."""
+    return dg.AssetCheckResult(passed=bool(passed), metadata=facts)  # type: ignore[arg-type]
+
+
+@dataset_check("items", "Every item stands once in the catalogue.")
+def items_unique(items: pa.Table) -> dg.AssetCheckResult:
+    distinct = pc.count_distinct(items["item_id"]).as_py()
+    return passed_if(distinct == len(items), rows=len(items), distinct=distinct)
+
+
+@dataset_check("interactions", "Every pair of user and item stands once.")
+def interactions_unique(interactions: pa.Table) -> dg.AssetCheckResult:
+    pairs = interactions.group_by(["user_id", "item_id"]).aggregate([])
+    return passed_if(len(pairs) == len(interactions), rows=len(interactions), distinct=len(pairs))
+
+
+@dataset_check("interactions", "Every user and every item has as many interactions as the core asks for.")
+def core_holds(context: dg.AssetCheckExecutionContext, interactions: pa.Table) -> dg.AssetCheckResult:
+    settings = context.resources.data_root.manifest("interactions", context.partition_key).settings
+    least_user, least_item = (int(np.bincount(interactions[side].to_numpy()).min()) for side in ("user", "item"))
+    holds = least_user >= settings["user_core"] and least_item >= settings["item_core"]
+    return passed_if(holds, least_of_a_user=least_user, least_of_an_item=least_item)
+
+
+@dataset_check("item_index", "Items are numbered from 0 without gaps, each once.")
+def item_index_dense(item_index: pa.Table) -> dg.AssetCheckResult:
+    dense = np.array_equal(item_index["item"].to_numpy(), np.arange(len(item_index)))
+    distinct = pc.count_distinct(item_index["item_id"]).as_py()
+    return passed_if(dense and distinct == len(item_index), rows=len(item_index), distinct=distinct)
+
+
+@dataset_check("splits", "Every interaction is in exactly one part, and no part is empty.")
+def splits_complete(splits: pa.Table, interactions: pa.Table) -> dg.AssetCheckResult:
+    sizes = np.bincount(splits["split"].to_numpy(), minlength=3)
+    pairs = splits.group_by(["user", "item"]).aggregate([])
+    same = pairs.join(interactions.select(["user", "item"]), ["user", "item"], join_type="inner")
+    complete = len(same) == len(pairs) == len(splits) == len(interactions)
+    whole = complete and len(sizes) == 3 and bool(sizes.all())
+    return passed_if(whole, train=int(sizes[0]), validation=int(sizes[1]), test=int(sizes[2]))
+
+
+def sound_embeddings(embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCheckResult:
+    """One finite row an item, and zeros where there is no value."""
+    norms = np.linalg.norm(embeddings.matrix, axis=1)
+    aligned = len(norms) == len(item_index)
+    sound = np.isfinite(norms).all() and (norms[~embeddings.has_value] == 0).all() and (norms[embeddings.has_value] > 0).all()
+    share = float(embeddings.has_value.mean())
+    return passed_if(aligned and sound, rows=len(norms), items=len(item_index), share_with_value=share)
+
+
+@dataset_check("image_embeddings", "One finite vector an item, zeros where it has no picture.")
+def image_embeddings_sound(image_embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCheckResult:
+    return sound_embeddings(image_embeddings, item_index)
+
+
+@dataset_check("text_embeddings", "One finite vector an item, zeros where it has no text.")
+def text_embeddings_sound(text_embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCheckResult:
+    return sound_embeddings(text_embeddings, item_index)
+
+
+@dataset_check("leaderboard", "Every metric lies between 0 and 1, within its interval.")
+def metrics_in_range(leaderboard: pa.Table) -> dg.AssetCheckResult:
+    low, value, high = (leaderboard[name].to_numpy() for name in ("ci_low", "value", "ci_high"))
+    sound = ((value >= 0) & (value <= 1) & (low <= value + 1e-9) & (value <= high + 1e-9)).all()
+    return passed_if(sound, rows=len(value))

@@ -1,0 +1,61 @@
+"""Ranks the test split with a trained model and turns the metrics into rows of the leaderboard."""
+
+import hashlib
+import json
+import time
+from typing import Any
+
+import numpy as np
+
+from assets.evaluation.significance import bootstrap_interval
+from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
+from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
+from storage.models import SavedModel
+
+
+def scorer_of(model: SavedModel) -> Scorer:
+    """The scorer that a saved model is."""
+    return Scorer(model.tensors["user_vectors"], model.tensors["item_vectors"], model.config["score"])
+
+
+def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> list[dict[str, Any]]:
+    """Metrics of one model on the test split, for users with train items and, apart, for users without any.
+
+    Items that train does not know stay in the denominator.
+    """
+    started = time.perf_counter()
+    train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
+    masked = matrix_of(*parts.pairs(TRAIN, VALIDATION), parts.users, parts.items) if mask_validation else train
+    test = matrix_of(*parts.pairs(TEST), parts.users, parts.items)
+    tested, known = np.diff(test.indptr) > 0, np.diff(train.indptr) > 0
+    rows = []
+    for stratum, chosen in (("all", tested & known), ("users_without_train", tested & ~known)):
+        users = np.flatnonzero(chosen)
+        if not len(users):
+            continue
+        ranking = rank(scorer_of(model), users, masked, max(CUTOFFS), seed)
+        for (metric, cutoff), values in ranking_metrics(ranking, users, test).items():
+            low, high = bootstrap_interval(values, seed)
+            value = float(values.mean())
+            rows.append(
+                {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
+                | {"n_users": len(users)}
+            )
+    eval_s = time.perf_counter() - started
+    about = {
+        "model": model.config["model"],
+        "loss": model.config["loss"],
+        "score": model.config["score"],
+        "seed": model.config.get("seed", 0),
+        "device": model.config.get("device", "cpu"),
+        "settings_hash": settings_hash(model.config),
+        "eval_s": eval_s,
+    }
+    return [row | about for row in rows]
+
+
+def settings_hash(config: dict[str, Any]) -> str:
+    """A short hash of a model's hyper-parameters."""
+    results = {"loss_curve", "validation_curve", "best_epoch", "validation_ndcg@20", "device"}
+    settings = {name: value for name, value in config.items() if name not in results}
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,172 @@
+"""Turns the findings on one dataset into one HTML page that needs nothing beside it."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from assets.evaluation import plots
+from assets.interactions.splits import TRAIN, Parts
+from storage.layout import Manifest
+from storage.models import SavedModel
+from storage.pictures import PictureStore
+
+THUMBNAIL_PIXELS = 96
+SHOWN_ITEMS = 8
+HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the report is made from.
+
+    Attributes:
+        leaderboard, recommendations, interactions: the tables of those names.
+        titles: the title of every item by its id.
+        picture_keys: the key of its picture in the store, or None, by item id.
+        picture_status: how many pictures ended with which status.
+        item_ids: the id of every item number.
+        models: trained models by name; `gated_lightgcn` is among them.
+        encoders: facts of the embedding tables by asset.
+        lineage: manifests of everything upstream, sources first.
+    """
+
+    dataset: str
+    leaderboard: pd.DataFrame
+    recommendations: pd.DataFrame
+    interactions: pd.DataFrame
+    parts: Parts
+    titles: Mapping[str, str]
+    picture_keys: Mapping[str, str | None]
+    picture_status: Mapping[str, int]
+    item_ids: Sequence[str]
+    models: Mapping[str, SavedModel]
+    encoders: Mapping[str, Mapping[str, str]]
+    lineage: Sequence[Manifest]
+
+
+def render(findings: Findings, pictures: PictureStore, users: int) -> str:
+    """The page, with the histories and recommendations of `users` users."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    share = findings.models["gated_lightgcn"].tensors["visual_share"]
+    return environment.get_template("report.html.j2").render(
+        dataset=findings.dataset,
+        split_rule=findings.leaderboard["split_rule"].iloc[0],
+        untrained=[asset for asset, facts in findings.encoders.items() if facts["weights"] == UNTRAINED],
+        encoders=findings.encoders,
+        numbers=dataset_numbers(findings),
+        columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in HEADLINE],
+        board=leaderboard_rows(findings.leaderboard, "all"),
+        apart=leaderboard_rows(findings.leaderboard, "users_without_train"),
+        curves=plots.training_curves({name: model.config for name, model in findings.models.items()}),
+        gate=plots.share_histogram(share),
+        gate_facts=gate_facts(share),
+        users=user_stories(findings, pictures, users),
+        lineage=findings.lineage,
+    )
+
+
+def dataset_numbers(findings: Findings) -> list[tuple[str, str]]:
+    """The dataset in numbers, as (what, how many)."""
+    rows = {manifest.asset: manifest.rows for manifest in findings.lineage}
+    parts = findings.parts
+    status = findings.picture_status
+    degree = np.bincount(parts.item)
+    top = np.sort(degree)[::-1][: max(len(degree) // 10, 1)].sum() / degree.sum()
+    numbers = [
+        ("reviews read", rows["reviews"]),
+        ("interactions in the core", rows["interactions"]),
+        ("train / validation / test", " / ".join(f"{count:,}" for count in np.bincount(parts.split, minlength=3))),
+        ("users", parts.users),
+        ("items", parts.items),
+        ("sparsity", f"{1 - len(parts.user) / (parts.users * parts.items):.2%}"),
+        ("share of the most popular tenth of the items", f"{top:.0%}"),
+        ("items with a picture", f"{status.get('ok', 0):,} of {sum(status.values()):,}"),
+        *((f"items without: {reason}", count) for reason, count in status.items() if reason != "ok"),
+    ]
+    return [(name, value if isinstance(value, str) else f"{value:,}") for name, value in numbers]
+
+
+def leaderboard_rows(board: pd.DataFrame, stratum: str) -> list[dict[str, Any]]:
+    """One row a model, the best NDCG@20 first; every cell a value and its interval."""
+    rows = []
+    for model, found in board[board["stratum"] == stratum].groupby("model", sort=False):
+        cells = found.set_index(["metric", "k"])
+        shown = [cells.loc[wanted, ["value", "ci_low", "ci_high"]].to_dict() for wanted in HEADLINE]
+        first = found.iloc[0]
+        rows.append(
+            {"model": model, "cells": shown, "order": cells.loc[("ndcg", 20), "value"]}
+            | {name: first[name] for name in ("loss", "n_users", "train_s", "eval_s", "device")}
+        )
+    return sorted(rows, key=lambda row: -row["order"])
+
+
+def gate_facts(share: np.ndarray) -> dict[str, str]:
+    """The gate in words; `share` is NaN where an item has neither picture nor text."""
+    there = share[~np.isnan(share)]
+    both = there[(there > 0) & (there < 1)]
+    return {
+        "items with both": f"{len(both):,}",
+        "with a picture alone": f"{(there == 1).sum():,}",
+        "with a text alone": f"{(there == 0).sum():,}",
+        "with neither": f"{len(share) - len(there):,}",
+        "median share of the picture, of items with both": f"{np.median(both):.2f}" if len(both) else "–",
+    }
+
+
+def user_stories(findings: Findings, pictures: PictureStore, count: int) -> list[dict[str, Any]]:
+    """The train history of some users beside what they are recommended; users are shown by number, never by id.
+
+    They are taken at even distances from the users with train items, ordered by how many they have.
+    """
+    user, item = findings.parts.pairs(TRAIN)
+    known, sizes = np.unique(user, return_counts=True)
+    by_size = known[np.argsort(-sizes, kind="stable")]
+    chosen = by_size[np.unique(np.linspace(0, len(by_size) - 1, count).astype(int))]
+    id_of = findings.interactions.drop_duplicates("user").set_index("user")["user_id"]
+    stories = []
+    for number in chosen:
+        history = [findings.item_ids[i] for i in item[user == number][:SHOWN_ITEMS]]
+        table = findings.recommendations
+        recommended = table[table["user_id"] == id_of[number]].nsmallest(SHOWN_ITEMS, "rank")["item_id"].tolist()
+        stories.append({"number": int(number), "history": history, "recommended": recommended})
+    shown = {item_id for story in stories for item_id in story["history"] + story["recommended"]}
+    cards = item_cards(shown, findings, pictures)
+    for story in stories:
+        for part in ("history", "recommended"):
+            story[part] = [cards[item_id] for item_id in story[part]]
+    return stories
+
+
+def item_cards(item_ids: set[str], findings: Findings, pictures: PictureStore) -> dict[str, dict[str, str | None]]:
+    """Title and thumbnail (a data URI, or None) of items."""
+    keys = {item_id: findings.picture_keys[item_id] for item_id in item_ids}
+    thumbnails = {key: thumbnail(content) for key, content in pictures.read(filter(None, keys.values()))}
+    return {
+        item_id: {"title": findings.titles.get(item_id) or item_id, "picture": thumbnails.get(key or "")}
+        for item_id, key in keys.items()
+    }
+
+
+def thumbnail(content: bytes) -> str:
+    """A small JPEG of a picture, as a data URI."""
+    with Image.open(BytesIO(content)) as image:
+        small = image.convert("RGB")
+    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    buffer = BytesIO()
+    small.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

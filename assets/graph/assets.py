@@ -1,0 +1,19 @@
+"""splits → interaction_graph."""
+
+import pyarrow as pa
+
+from assets.dataset import Stage, dataset_asset
+from assets.interactions.splits import TRAIN, Parts
+from assets.settings import StageSettings
+from storage.io_managers import Made
+
+
+@dataset_asset(group="graph", kinds={"scipy"}, code_version="1", io_manager="arrays")
+def interaction_graph(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
+    """The symmetric normalised user-item adjacency of the train split alone, that LightGCN propagates over."""
+    from models.propagation import normalised_adjacency
+
+    parts = Parts.of(splits)
+    user, item = parts.pairs(TRAIN)
+    graph = normalised_adjacency(user, item, parts.users, parts.items)
+    return Made(graph, {"users": parts.users, "items": parts.items, "train_edges": len(user)})

@@ -1,0 +1,91 @@
+"""Trains one recommender of one dataset and says how it went."""
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+from assets.dataset import Stage
+from assets.interactions.splits import TRAIN, VALIDATION, Parts
+from assets.settings import ModelSettings
+from storage.io_managers import Made
+from storage.models import SavedModel
+from storage.tables import Embeddings
+
+VALIDATION_CUTOFF = 20
+
+
+def fit(
+    stage: Stage,
+    config: ModelSettings,
+    splits: pa.Table,
+    made_of: dict,
+    graph: sp.csr_matrix | None = None,
+    visual: Embeddings | None = None,
+    textual: Embeddings | None = None,
+) -> Made:
+    """Train the recommender that `made_of` describes on train, stopping early on validation NDCG@20.
+
+    Args:
+        made_of: fields of `models.config.RecommenderConfig`.
+        visual, textual: the items' content, for a gated item encoder.
+    """
+    import torch
+
+    from models.config import RecommenderConfig
+    from models.device import device_of
+    from models.recommender import Recommender
+    from models.trainer import train
+
+    parts = Parts.of(splits)
+    device = device_of(config.device)
+    torch.manual_seed(config.seed)
+    recommender = RecommenderConfig(dim=config.dim, **made_of)
+    fusion = None
+    if visual is not None and textual is not None:
+        fusion = _fusion(visual, textual, parts.items, config.dim)
+    model = Recommender(recommender, parts.users, parts.items, graph, fusion)
+    with stage.progress(config.max_epochs, "epochs") as progress:
+        history = train(model, *parts.pairs(TRAIN), config, device, _validation(parts), progress.advance)
+    model.cpu()
+    user_vectors, item_vectors = model.vectors()
+    tensors = {"user_vectors": user_vectors, "item_vectors": item_vectors}
+    if model.fusion is not None:
+        tensors["visual_share"] = model.fusion.visual_share().numpy()
+    tensors |= {f"weights.{name}": value.numpy() for name, value in model.state_dict().items()}
+    facts = {
+        "model": stage.asset,
+        "loss": "bpr",
+        "score": "dot",
+        "device": device.type,
+        **recommender.model_dump(),
+        **config.model_dump(exclude={"force", "device"}),
+        "best_epoch": history.best_epoch,
+        "validation_ndcg@20": history.best_value,
+        "loss_curve": history.loss,
+        "validation_curve": history.validation,
+    }
+    shown = {key: value for key, value in facts.items() if not key.endswith("_curve")}
+    return Made(SavedModel({name: np.ascontiguousarray(t) for name, t in tensors.items()}, facts), shown)
+
+
+def _fusion(visual: Embeddings, textual: Embeddings, items: int, dim: int):  # noqa: ANN202
+    """The gated fusion of the items of the core, which come first in both tables."""
+    from models.fusion import GatedFusion, Modality
+
+    views = (Modality.of(view.matrix[:items], view.has_value[:items]) for view in (visual, textual))
+    return GatedFusion(*views, dim)
+
+
+def _validation(parts: Parts):  # noqa: ANN202
+    """NDCG@20 on the validation split, over users with something in train and in validation."""
+    from models.ranking import Scorer, matrix_of, rank, ranking_metrics
+
+    train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
+    wanted = matrix_of(*parts.pairs(VALIDATION), parts.users, parts.items)
+    users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(wanted.indptr) > 0))
+
+    def ndcg(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
+        ranking = rank(Scorer(user_vectors, item_vectors), users, train, VALIDATION_CUTOFF)
+        return float(ranking_metrics(ranking, users, wanted, (VALIDATION_CUTOFF,))["ndcg", VALIDATION_CUTOFF].mean())
+
+    return ndcg

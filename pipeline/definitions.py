@@ -1,0 +1,40 @@
+"""Everything that Dagster knows of this project. This assembles and nothing else."""
+
+import dagster as dg
+
+from assets import checks
+from assets.evaluation import assets as evaluation
+from assets.features import assets as features
+from assets.graph import assets as graph
+from assets.ingest import assets as ingest
+from assets.interactions import assets as interactions
+from assets.training import assets as training
+from pipeline.jobs import refresh, weekly_refresh
+from storage.catalogue import load_catalogue
+from storage.io_managers import (
+    ArraysIOManager,
+    FilesIOManager,
+    ModelsIOManager,
+    RefusingIOManager,
+    TablesIOManager,
+)
+from storage.layout import DataRoot
+
+data_root = DataRoot.from_environment()
+
+defs = dg.Definitions(
+    assets=dg.load_assets_from_modules([ingest, interactions, features, graph, training, evaluation]),
+    asset_checks=dg.load_asset_checks_from_modules([checks]),
+    jobs=[refresh],
+    schedules=[weekly_refresh],
+    resources={
+        "catalogue": load_catalogue(),
+        "data_root": data_root,
+        "tables": TablesIOManager(data_root),
+        "arrays": ArraysIOManager(data_root),
+        "models": ModelsIOManager(data_root),
+        "files": FilesIOManager(data_root),
+        "io_manager": RefusingIOManager(),
+    },
+    executor=dg.in_process_executor,
+)
