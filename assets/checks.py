@@ -55,7 +55,7 @@ def sound_embeddings(embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCh
     """One finite row an item, and zeros where there is no value."""
     norms = np.linalg.norm(embeddings.matrix, axis=1)
     aligned = len(norms) == len(item_index)
-    sound = np.isfinite(norms).all() and (norms[~embeddings.has_value] == 0).all() and (norms[embeddings.has_value] > 0).all()
+    sound = np.isfinite(norms).all() and np.array_equal(norms > 0, embeddings.has_value)
     share = float(embeddings.has_value.mean())
     return passed_if(aligned and sound, rows=len(norms), items=len(item_index), share_with_value=share)
 

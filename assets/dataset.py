@@ -21,6 +21,7 @@ from storage.progress import Progress
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
+Settings = TypeVar("Settings", bound=StageSettings)
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,11 @@ def dataset_asset(
                 catalogue, root = context.resources.catalogue, context.resources.data_root
                 asset = context.asset_key.path[-1]
                 stage = Stage(asset, catalogue.dataset(context.partition_key), root, catalogue)
-                given = context.run.run_config.get("ops", {}).get(context.op_handle.name, {}).get("config", {})
+                given = _given_in_run(context)
                 in_force, origins = settings_in_force(type(config), stage.dataset, given)
-                upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])]
+                upstream = [
+                    stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
+                ]
                 versions = {manifest.asset: manifest.data_version for manifest in upstream}
                 numbering = common_numbering(upstream)
                 context.add_asset_metadata({"settings": origins})
@@ -133,9 +136,7 @@ def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.
     return decorate
 
 
-def settings_in_force(
-    kind: type[StageSettings], dataset: Dataset, given: dict[str, Any]
-) -> tuple[StageSettings, dict[str, Any]]:
+def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
     """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
 
     Raises:
@@ -160,6 +161,12 @@ def settings_in_force(
     return settings, origins
 
 
+def _given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """What the run's config says of this asset, without the defaults that Dagster adds."""
+    run_config: Any = context.run.run_config
+    return run_config.get("ops", {}).get(context.op_handle.name, {}).get("config", {})
+
+
 def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
     """The numbering that all inputs share.
 
@@ -181,7 +188,5 @@ def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
 def _dagster_signature(function: Callable[..., Any]) -> inspect.Signature:
     """The function's signature with Dagster's context in place of the stage, and no promise about the output."""
     _, config, *inputs = inspect.signature(function).parameters.values()
-    context = inspect.Parameter(
-        "context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext
-    )
+    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
     return inspect.Signature([context, config, *inputs])

@@ -1,7 +1,7 @@
 """Every setting there is, by the assets that read it.
 
-A value comes from the default here, or from the dataset's `settings` in the catalogue, or from a run's config; the later
-wins. A name means the same wherever it appears: a dataset sets it once, for all assets that have it.
+A value comes from the default here, or from the dataset's `settings` in the catalogue, or from a run's config; the
+later wins. A name means the same wherever it appears: a dataset sets it once, for all assets that have it.
 """
 
 from typing import Literal
@@ -9,7 +9,7 @@ from typing import Literal
 import dagster as dg
 from pydantic import Field
 
-from models.config import RecommenderConfig, TrainerConfig
+from models.config import TrainerConfig
 
 
 class StageSettings(dg.Config):
@@ -94,13 +94,13 @@ class TextEncoderSettings(StageSettings):
 class ModelSettings(TrainerConfig, StageSettings):
     """Training of a recommender whose make-up is given by its name."""
 
-    dim: int = RecommenderConfig.model_fields["dim"]
+    dim: int = Field(64, ge=1, description="Length of user and item vectors.")
 
 
 class GatedSettings(ModelSettings):
     """Training of the gated recommender."""
 
-    use_id: bool = RecommenderConfig.model_fields["use_id"]
+    use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
 
 
 class EvaluationSettings(StageSettings):

@@ -8,8 +8,12 @@ from pydantic import BaseModel, Field
 class RecommenderConfig(BaseModel):
     """What a recommender is made of."""
 
-    item_encoder: Literal["id", "gated"] = Field("id", description="What an item starts from: its ID alone, or gated content beside it.")
-    layers: int = Field(2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation.")
+    item_encoder: Literal["id", "gated"] = Field(
+        "id", description="What an item starts from: its ID alone, or gated content beside it."
+    )
+    layers: int = Field(
+        2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation."
+    )
     dim: int = Field(64, ge=1, description="Length of user and item vectors.")
     use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
 

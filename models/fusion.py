@@ -1,7 +1,7 @@
 """Gated fusion of what an item looks like and what is written about it.
 
-After Liu et al., "Gated Multimodal Graph Learning for Personalized Recommendation", arXiv 2506.00107; the exact form is our
-reading of its abstract.
+After Liu et al., "Gated Multimodal Graph Learning for Personalized Recommendation", arXiv 2506.00107; the exact form is
+our reading of its abstract.
 """
 
 from dataclasses import dataclass
@@ -39,6 +39,11 @@ class GatedFusion(nn.Module):
 
     c = m_v m_t (g ⊙ v + (1 − g) ⊙ t) + m_v (1 − m_t) v + (1 − m_v) m_t t
     """
+
+    visual_features: Tensor
+    visual_present: Tensor
+    textual_features: Tensor
+    textual_present: Tensor
 
     def __init__(self, visual: Modality, textual: Modality, dim: int):
         super().__init__()

@@ -32,8 +32,8 @@ def normalised_adjacency(user: np.ndarray, item: np.ndarray, users: int, items: 
 
 def torch_csr(matrix: sp.csr_matrix, device: torch.device) -> Tensor:
     """The same matrix as a torch CSR tensor with int32 indices."""
-    parts = (matrix.indptr.astype(np.int32), matrix.indices.astype(np.int32), matrix.data)
-    return torch.sparse_csr_tensor(*map(torch.from_numpy, parts), size=matrix.shape, device=device)
+    rows, columns = (torch.from_numpy(part.astype(np.int32)) for part in (matrix.indptr, matrix.indices))
+    return torch.sparse_csr_tensor(rows, columns, torch.from_numpy(matrix.data), size=matrix.shape, device=device)
 
 
 class SymmetricProduct(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """Full ranking over all items, and the metrics of it.
 
-Definitions follow the field's use (Jarvelin and Kekalainen, TOIS 2002, for NDCG): every item that is not masked is ranked,
-never a sample; equal scores are ordered by a seeded permutation of the items, so that no model gains by ties.
+Definitions follow the field's use (Jarvelin and Kekalainen, TOIS 2002, for NDCG): every item that is not masked is
+ranked, never a sample; equal scores are ordered by a seeded permutation of the items, so that no model gains by ties.
 """
 
 from dataclasses import dataclass

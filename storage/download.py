@@ -33,4 +33,6 @@ def download(url: str, target: Path, max_bytes: int, progress: Progress) -> None
                 if promised and progress.done != promised:
                     raise InputError(f"{url} broke off after {progress.done:,} of {promised:,} bytes")
     except requests.RequestException as error:
-        raise InputError(f"{url} cannot be downloaded ({type(error).__name__}); a local path works in its place") from error
+        raise InputError(
+            f"{url} cannot be downloaded ({type(error).__name__}); a local path works in its place"
+        ) from error

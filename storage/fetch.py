@@ -1,7 +1,7 @@
-"""Fetches product pictures, from the web or from the dataset's own folder; every item gets a row that says how it went.
+"""Fetches product pictures, from the web or the dataset's own folder; every item gets a row that says how it went.
 
-What comes back is hostile until it is decoded: sizes are bounded, a URL reaches public addresses alone, and a path never
-leaves the dataset's folder.
+What comes back is hostile until it is decoded: sizes are bounded, a URL reaches public addresses alone, and a path
+never leaves the dataset's folder.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ class Wanted:
     urls: Sequence[str]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A picture that is not had; the message is the status of its row."""
 
 
@@ -116,7 +116,7 @@ async def _fetch(
         try:
             content = await _download(url, limits, session) if urlsplit(url).scheme else _read(url, base, limits)
             width, height = await asyncio.to_thread(decoded_size, content, limits.max_pixels)
-        except Refused as refused:
+        except RefusedError as refused:
             if row["url"] is None:
                 row |= {"url": url, "status": str(refused)}
             continue
@@ -131,35 +131,35 @@ def decoded_size(content: bytes, max_pixels: int) -> tuple[int, int]:
     """Width and height of a picture that decodes to its last row.
 
     Raises:
-        Refused: `undecodable`, or `too_many_pixels` before any of them is decoded.
+        RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(BytesIO(content)) as image:
                 if image.width * image.height > max_pixels:
-                    raise Refused("too_many_pixels")
+                    raise RefusedError("too_many_pixels")
                 image.load()
                 return image.size
     except Image.DecompressionBombError:
-        raise Refused("too_many_pixels") from None
-    except Refused:
+        raise RefusedError("too_many_pixels") from None
+    except RefusedError:
         raise
     except Exception as error:  # decoders raise whatever they like on hostile bytes
         logger.debug("undecodable picture: %s", type(error).__name__)
-        raise Refused("undecodable") from None
+        raise RefusedError("undecodable") from None
 
 
 def _read(path: str, base: Path | None, limits: FetchLimits) -> bytes:
     if base is None:
-        raise Refused("forbidden")
+        raise RefusedError("forbidden")
     file = (base / path).resolve()
     if not file.is_relative_to(base.resolve()):
-        raise Refused("forbidden")
+        raise RefusedError("forbidden")
     if not file.is_file():
-        raise Refused("not_found")
+        raise RefusedError("not_found")
     if file.stat().st_size > limits.max_bytes:
-        raise Refused("too_large")
+        raise RefusedError("too_large")
     return file.read_bytes()
 
 
@@ -173,35 +173,35 @@ async def _download(url: str, limits: FetchLimits, session: aiohttp.ClientSessio
                     url = urljoin(url, answer.headers["Location"])
                     continue
                 if answer.status != 200:
-                    raise Refused(f"http_{answer.status}")
+                    raise RefusedError(f"http_{answer.status}")
                 content = bytearray()
                 async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
                     content += chunk
                     if len(content) > limits.max_bytes:
-                        raise Refused("too_large")
+                        raise RefusedError("too_large")
                 return bytes(content)
-        raise Refused("too_many_redirects")
+        raise RefusedError("too_many_redirects")
     except TimeoutError:
-        raise Refused("timeout") from None
+        raise RefusedError("timeout") from None
     except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError):
-        raise Refused("unreachable") from None
+        raise RefusedError("unreachable") from None
     except aiohttp.ClientPayloadError:
-        raise Refused("broken_off") from None
+        raise RefusedError("broken_off") from None
     except (aiohttp.ClientError, ValueError):
-        raise Refused("bad_answer") from None
+        raise RefusedError("bad_answer") from None
 
 
 def require_public_url(url: str) -> None:
-    """Raise Refused("forbidden") unless a URL is http(s) and its host is a name or a public address."""
+    """Raise RefusedError("forbidden") unless a URL is http(s) and its host is a name or a public address."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise Refused("forbidden")
+        raise RefusedError("forbidden")
     try:
         address = ipaddress.ip_address(parts.hostname)
     except ValueError:
         return  # a name: PublicResolver looks at what it stands for
     if not address.is_global:
-        raise Refused("forbidden")
+        raise RefusedError("forbidden")
 
 
 class PublicResolver(AbstractResolver):
@@ -216,7 +216,7 @@ class PublicResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         public = [address for address in found if ipaddress.ip_address(address["host"]).is_global]
         if found and not public:
-            raise Refused("forbidden")
+            raise RefusedError("forbidden")
         return public
 
     async def close(self) -> None:

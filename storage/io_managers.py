@@ -4,6 +4,7 @@ This is the one module of `storage` that knows Dagster.
 """
 
 import time
+from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -64,11 +65,13 @@ class PublishingIOManager(dg.IOManager):
     def __init__(self, root: DataRoot):
         self.root = root
 
+    @abstractmethod
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
-        raise NotImplementedError
+        """Write the value whole."""
 
+    @abstractmethod
     def load(self, path: Path, annotation: Any) -> Any:
-        raise NotImplementedError
+        """Read it as the type that the downstream asset asks for."""
 
     def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
         asset = context.asset_key.path[-1]

@@ -1,8 +1,8 @@
 """Where everything lies below the data root, and the manifest that says what each artefact was made of.
 
-    data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
-    data/ASSET/DATASET/VERSION/         a model          (immutable)
-    data/ASSET/DATASET.manifest.json    what it was made of, beside it
+data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
+data/ASSET/DATASET/VERSION/         a model          (immutable)
+data/ASSET/DATASET.manifest.json    what it was made of, beside it
 """
 
 import os

@@ -26,7 +26,7 @@ class Rejects:
         self._rows: list[tuple[int, str, str]] = []
 
     def add(self, line: int, reason: str, raw: str) -> None:
-        self._rows.append((line, reason, raw[:RAW_CHARACTERS]))
+        self._rows.append((line, reason, raw.rstrip("\r\n")[:RAW_CHARACTERS]))
 
     def __len__(self) -> int:
         return len(self._rows)

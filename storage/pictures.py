@@ -22,7 +22,9 @@ class PictureStore:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self._stored = {sha for shard in self._shards() for sha in pq.read_table(shard, columns=["sha256"])[0].to_pylist()}
+        self._stored = {
+            sha for shard in self._shards() for sha in pq.read_table(shard, columns=["sha256"])[0].to_pylist()
+        }
         self._waiting: dict[str, bytes] = {}
         self._waiting_bytes = 0
 

@@ -40,7 +40,9 @@ class Progress:
     def __enter__(self) -> "Progress":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind is None:
             seconds = time.monotonic() - self._started
             logger.info(f"{self.name}: {self.done:,} {self.unit} in {seconds:,.1f} s")

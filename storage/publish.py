@@ -26,7 +26,7 @@ def publishing(target: Path) -> Iterator[Path]:
             if target.exists():
                 return
         _flush(partial)
-        os.replace(partial, target)
+        partial.replace(target)
         _flush(target.parent)
     finally:
         _remove(partial)

@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -35,7 +35,16 @@ TOPICS = {
     "cycling": "bicycle helmet pedal chain tire brake saddle ride",
     "chemistry": "beaker flask laboratory reagent molecule experiment goggles burner",
 }
-HUES = [(214, 39, 40), (31, 119, 180), (44, 160, 44), (255, 187, 20), (148, 60, 189), (20, 190, 207), (40, 40, 40), (227, 119, 194)]
+HUES = [
+    (214, 39, 40),
+    (31, 119, 180),
+    (44, 160, 44),
+    (255, 187, 20),
+    (148, 60, 189),
+    (20, 190, 207),
+    (40, 40, 40),
+    (227, 119, 194),
+]
 
 BROKEN_REVIEWS = (
     b'{"rating": 5.0, "title": "cut off in the mid',
@@ -131,7 +140,7 @@ def _review_lines(size: SampleSize) -> list[bytes]:
         days = np.sort(rng.integers(begin, SPAN_DAYS, count))
         for item, day in zip(chosen, days, strict=True):
             rating = float(rng.choice([5, 4, 3, 2], p=[0.6, 0.25, 0.1, 0.05]))
-            line = {
+            line: dict[str, Any] = {
                 "rating": rating,
                 "title": "A review",
                 "text": "Written by the project itself.",
@@ -160,7 +169,7 @@ def _item_lines(size: SampleSize) -> list[bytes]:
             title = f"{words[0].title()} {words[1]} for {topic}"
             description = [f"{topic.title()}: " + ", ".join(words[2:6]) + "."]
         picture = f"images/{item.item_id}.jpg"
-        line = {
+        line: dict[str, Any] = {
             "main_category": "Sample",
             "title": title if item.has_text else "",
             "average_rating": None,

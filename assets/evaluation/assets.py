@@ -51,8 +51,7 @@ def leaderboard(
         rows += [common | row | {"train_s": train_s} for row in judged]
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["leaderboard"])
     headline = {f"recall@20/{row['model']}": row["value"] for row in rows if headline_row(row, "recall")}
-    user, item = parts.pairs(TEST)
-    unseen = ~np.isin(item, parts.pairs(TRAIN)[1])
+    unseen = ~np.isin(parts.pairs(TEST)[1], parts.pairs(TRAIN)[1])
     return Made(table, {**headline, "test_interactions_with_items_unseen_in_train": float(unseen.mean())})
 
 
@@ -74,7 +73,9 @@ def recommendations(
     parts = Parts.of(splits)
     rows = pa.RecordBatchReader.from_batches(
         SCHEMAS["recommendations"],
-        _recommended(gated_lightgcn, parts, user_ids_of(interactions), item_index["item_id"].combine_chunks(), config.top_k),
+        _recommended(
+            gated_lightgcn, parts, user_ids_of(interactions), item_index["item_id"].combine_chunks(), config.top_k
+        ),
     )
     return Made(rows, {"model": "gated_lightgcn", "users": parts.users})
 

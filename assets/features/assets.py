@@ -24,15 +24,15 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         config.picture_timeout_s, config.picture_max_bytes, config.picture_max_pixels, config.picture_concurrency
     )
     with stage.progress(len(wanted), "pictures") as progress:
-        table = fetch_pictures(wanted, picture_folder(stage), pictures_of(stage), limits, _earlier(stage, config), progress)
+        table = fetch_pictures(
+            wanted, picture_folder(stage), pictures_of(stage), limits, _earlier(stage, config), progress
+        )
     counts = {row["values"]: row["counts"] for row in pc.value_counts(table["status"]).to_pylist()}
     return Made(table, {"by_status": counts, "share_with_picture": counts.get("ok", 0) / max(len(table), 1)})
 
 
 @dataset_asset(group="features", kinds={"pytorch", "parquet"}, code_version="1", reuse=True, pool="encode")
-def image_embeddings(
-    stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table
-) -> Made:
+def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table) -> Made:
     """What every item looks like: the vector that the image tower of CLIP gives to its picture."""
     from models.encoders.clip import ImageEncoder
 

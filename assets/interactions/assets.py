@@ -48,7 +48,7 @@ def interactions(stage: Stage, config: CoreSettings, reviews: pa.Table) -> Made:
 
 @dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="1", starts_numbering=True)
 def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> Made:
-    """The number of every item: those of the core, ordered by item_id; then, if asked for, those with metadata alone."""
+    """The number of every item: the core ordered by item_id; then, if asked for, items with metadata alone."""
     core = pc.unique(interactions["item_id"]).sort()
     others = pa.array([], pa.string())
     if config.items == "all":

@@ -60,7 +60,7 @@ def ratio_811_split(user: np.ndarray, seed: int) -> np.ndarray:
     """80/10/10 of all interactions at random, whoever they belong to."""
     place = np.random.default_rng(seed).permutation(len(user))
     tenth = len(user) // 10
-    return _held_out(place, np.int64(tenth), np.int64(2 * tenth))
+    return _held_out(place, tenth, 2 * tenth)
 
 
 def leave_one_out_split(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
@@ -95,6 +95,6 @@ def _count_and_place(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.
     return count[user], place
 
 
-def _held_out(place: np.ndarray, tests: np.ndarray, held: np.ndarray) -> np.ndarray:
+def _held_out(place: np.ndarray, tests: np.ndarray | int, held: np.ndarray | int) -> np.ndarray:
     """The first `tests` places are test, the others below `held` are validation."""
     return np.select([place < tests, place < held], [TEST, VALIDATION], TRAIN).astype(np.int8)

@@ -1,4 +1,4 @@
-"""splits, interaction_graph, embeddings → one asset a model, each a user vector and an item vector that score a pair."""
+"""splits, interaction_graph, embeddings → one asset a model: vectors of users and items that score a pair."""
 
 from typing import Any
 

@@ -1,5 +1,8 @@
 """Trains one recommender of one dataset and says how it went."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
@@ -10,6 +13,9 @@ from assets.settings import ModelSettings
 from storage.io_managers import Made
 from storage.models import SavedModel
 from storage.tables import Embeddings
+
+if TYPE_CHECKING:
+    from models.fusion import GatedFusion
 
 VALIDATION_CUTOFF = 20
 
@@ -68,15 +74,15 @@ def fit(
     return Made(SavedModel({name: np.ascontiguousarray(t) for name, t in tensors.items()}, facts), shown)
 
 
-def _fusion(visual: Embeddings, textual: Embeddings, items: int, dim: int):  # noqa: ANN202
+def _fusion(visual: Embeddings, textual: Embeddings, items: int, dim: int) -> "GatedFusion":
     """The gated fusion of the items of the core, which come first in both tables."""
     from models.fusion import GatedFusion, Modality
 
-    views = (Modality.of(view.matrix[:items], view.has_value[:items]) for view in (visual, textual))
-    return GatedFusion(*views, dim)
+    visual_view, textual_view = (Modality.of(v.matrix[:items], v.has_value[:items]) for v in (visual, textual))
+    return GatedFusion(visual_view, textual_view, dim)
 
 
-def _validation(parts: Parts):  # noqa: ANN202
+def _validation(parts: Parts) -> Callable[[np.ndarray, np.ndarray], float]:
     """NDCG@20 on the validation split, over users with something in train and in validation."""
     from models.ranking import Scorer, matrix_of, rank, ranking_metrics
 

@@ -42,7 +42,9 @@ class ImageEncoder:
         self.device, self.batch_size = device_of(device), batch_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(UNTRAINED_SEED)
-            model, _, self.preprocess = open_clip.create_model_and_transforms(architecture, _checkpoint(architecture, weights))
+            model, _, self.preprocess = open_clip.create_model_and_transforms(
+                architecture, checkpoint_of(architecture, weights)
+            )
         self.model = model.eval().requires_grad_(False).to(self.device)
         self.dimension = open_clip.get_model_config(architecture)["embed_dim"]
 
@@ -69,7 +71,7 @@ class ImageEncoder:
             return self.preprocess(image)
 
 
-def _checkpoint(architecture: str, weights: str) -> str | None:
+def checkpoint_of(architecture: str, weights: str) -> str | None:
     """What open_clip calls `pretrained`: a file, a tag that it can download, or nothing."""
     if weights == UNTRAINED:
         return None

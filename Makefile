@@ -1,0 +1,75 @@
+# What a person does with this project. `make` alone explains it.
+
+PYTHON  ?= python3
+DATASET ?= sample
+BIN     := .venv/bin
+COMMAND := $(BIN)/python -m pipeline.commands
+PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+DAGSTER := $(BIN)/dagster
+
+export DAGSTER_HOME ?= $(CURDIR)/.dagster
+export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def
+
+.PHONY: help run run-all ui test test-long lint bench clean home
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report"
+	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
+	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000"
+	@echo "make test                   the tests, in minutes"
+	@echo "make test-long              the tests that take longer"
+	@echo "make lint                   lint, format, types, import walls"
+	@echo "make bench                  what it costs: every benchmark at a small size"
+	@echo "make clean                  forget the environment, Dagster's home and all data"
+
+run: home
+	@$(COMMAND) check $(DATASET)
+	$(DAGSTER) asset materialize -m pipeline.definitions --select '*report' --partition $(DATASET) \
+		|| { $(COMMAND) why $(DATASET); exit 1; }
+	@$(COMMAND) show $(DATASET)
+
+run-all: home
+	@$(COMMAND) check $(DATASET)
+	$(DAGSTER) asset materialize -m pipeline.definitions --select '*' --partition $(DATASET) \
+		|| { $(COMMAND) why $(DATASET); exit 1; }
+	@$(COMMAND) show $(DATASET)
+
+ui: home
+	$(DAGSTER) dev --workspace workspace.yaml
+
+test: .venv/.test
+	$(BIN)/python -m pytest
+
+test-long: .venv/.test
+	$(BIN)/python -m pytest -m long
+
+lint: .venv/.lint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.test
+	$(BIN)/python -m benchmarks.kcore --edges 2000000
+	$(BIN)/python -m benchmarks.ingest --rows 150000
+
+clean:
+	rm -rf .venv .dagster .env data build *.egg-info
+
+home: .venv/.run
+	@$(COMMAND) home
+
+.venv/.run: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	@echo "Installing; torch alone is several GB, so this takes some minutes the first time."
+	$(PIP) --editable .[sample]
+	@touch $@
+
+.venv/.test: .venv/.run
+	$(PIP) --editable .[sample,test]
+	@touch $@
+
+.venv/.lint: .venv/.run
+	$(PIP) --editable .[sample,test,lint]
+	@touch $@

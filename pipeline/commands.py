@@ -1,0 +1,135 @@
+"""What `make` calls around a run: prepare Dagster's home, check what a run needs, say what came of it.
+
+Each ends with one sentence, on standard error and with exit status 1, where something cannot be used.
+"""
+
+import argparse
+import fcntl
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from storage.catalogue import Dataset, load_catalogue
+from storage.errors import InputError
+from storage.layout import PROJECT_ROOT, DataRoot
+from storage.sources import check_local
+
+SHOWN = {("recall", 10): "Recall@10", ("recall", 20): "Recall@20", ("ndcg", 10): "NDCG@10", ("ndcg", 20): "NDCG@20"}
+
+
+def home(_: str) -> None:
+    """Make DAGSTER_HOME ready for use, once, whoever else is doing the same right now."""
+    folder = Path(os.environ["DAGSTER_HOME"])
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.copyfile(PROJECT_ROOT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
+        if not (folder / "history").exists():
+            from dagster import DagsterInstance
+
+            DagsterInstance.get().dispose()
+    if folder == PROJECT_ROOT / ".dagster":  # bare `dagster` commands look here
+        (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\n")
+
+
+def check(name: str) -> None:
+    """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
+    from models.errors import ModelError
+
+    try:
+        dataset = load_catalogue().dataset(name)
+        check_local(dataset, "reviews")
+        check_local(dataset, "metadata")
+        _check_weights(dataset)
+    except (InputError, ModelError) as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+
+
+def _check_weights(dataset: Dataset) -> None:
+    """Load what is named on a hub; a path or `untrained` is not worth the seconds."""
+    from assets.dataset import settings_in_force
+    from assets.settings import ImageEncoderSettings, TextEncoderSettings
+    from models.encoders.weights import UNTRAINED, local_path
+
+    image, _ = settings_in_force(ImageEncoderSettings, dataset, {})
+    text, _ = settings_in_force(TextEncoderSettings, dataset, {})
+    if image.image_weights != UNTRAINED and local_path(image.image_weights, "image_weights") is None:
+        from models.encoders.clip import checkpoint_of
+
+        checkpoint_of(image.image_encoder, image.image_weights)
+    if local_path(text.text_encoder, "text_encoder") is None:
+        from models.encoders.sbert import TextEncoder
+
+        TextEncoder(text.text_encoder, "cpu", text.text_batch)
+
+
+def show(name: str) -> None:
+    """Print the leaderboard of a dataset as a table, what its checks found, and where the report lies."""
+    root = DataRoot.from_environment()
+    board = pq.read_table(root.artefact(root.manifest("leaderboard", name))).to_pandas()
+    board = board[board["stratum"] == "all"]
+    board["shown"] = [SHOWN.get(key, "") for key in zip(board["metric"], board["k"], strict=True)]
+    about = board.groupby("model")[["loss", "n_users", "train_s"]].first()
+    values = board[board["shown"] != ""].pivot_table(index="model", columns="shown", values="value")
+    table = about.join(values[list(SHOWN.values())]).sort_values("NDCG@20", ascending=False)
+    print(f"\nLeaderboard of {name} (split {board['split_rule'].iloc[0]})\n")
+    print(table.to_string(float_format="{:.4f}".format, formatters={"train_s": "{:.1f}".format}))
+    for failed in _failed_checks():
+        print(f"\nCheck failed: {failed}")
+    print(f"\nReport: {root.artefact(root.manifest('report', name))}")
+
+
+def why(name: str) -> None:
+    """Print in one sentence why the last run failed."""
+    from dagster import DagsterEventType, DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        records = instance.get_run_records(limit=1)
+        events = instance.all_logs(records[0].dagster_run.run_id, DagsterEventType.STEP_FAILURE) if records else []
+    for entry in events:
+        failure = entry.dagster_event.step_failure_data if entry.dagster_event else None
+        if failure is None:
+            continue
+        error = failure.error
+        while error is not None and error.cause is not None:
+            error = error.cause
+        given = failure.user_failure_data
+        message = (given and given.description) or (error.message.strip() if error else "the step failed")
+        raise InputError(message.removeprefix("dagster._core.definitions.events.Failure: "))
+    raise InputError(f"Dataset {name}: the run did not start; what Dagster says above tells why.")
+
+
+def _failed_checks() -> list[str]:
+    """The checks of the last run that did not pass."""
+    from dagster import DagsterEventType, DagsterInstance
+
+    with DagsterInstance.get() as instance:
+        records = instance.get_run_records(limit=1)
+        kind = DagsterEventType.ASSET_CHECK_EVALUATION
+        events = instance.all_logs(records[0].dagster_run.run_id, kind) if records else []
+    checks = [entry.dagster_event.asset_check_evaluation_data for entry in events if entry.dagster_event]
+    return [f"{check.check_name} of {check.asset_key.to_user_string()}" for check in checks if not check.passed]
+
+
+COMMANDS: dict[str, Callable[[str], None]] = {"home": home, "check": check, "show": show, "why": why}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.commands", description=__doc__)
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("dataset", nargs="?", default="sample")
+    given = parser.parse_args()
+    try:
+        COMMANDS[given.command](given.dataset)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
