@@ -3,6 +3,7 @@
 He et al., "LightGCN: Simplifying and Powering Graph Convolution Network for Recommendation", SIGIR 2020.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,10 @@ def normalised_adjacency(user: np.ndarray, item: np.ndarray, users: int, items: 
 def torch_csr(matrix: sp.csr_matrix, device: torch.device) -> Tensor:
     """The same matrix as a torch CSR tensor with int32 indices."""
     rows, columns = (torch.from_numpy(part.astype(np.int32)) for part in (matrix.indptr, matrix.indices))
-    return torch.sparse_csr_tensor(rows, columns, torch.from_numpy(matrix.data), size=matrix.shape, device=device)
+    values = torch.from_numpy(matrix.data)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(rows, columns, values, size=matrix.shape, device=device, check_invariants=True)
 
 
 class SymmetricProduct(torch.autograd.Function):

@@ -7,6 +7,7 @@ never leaves the dataset's folder.
 import asyncio
 import ipaddress
 import logging
+import re
 import socket
 import warnings
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from storage.pictures import PictureStore
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
 
+HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -102,7 +104,7 @@ async def _fetch_all(
 
 def _settled(last: dict[str, Any], item: Wanted, store: PictureStore) -> bool:
     """Whether asking again would give the same: a local file may have changed, a web picture is kept by its URL."""
-    if last["url"] not in item.urls or not urlsplit(last["url"]).scheme:
+    if last["url"] not in item.urls or not HAS_SCHEME.match(last["url"]):
         return False
     return last["sha256"] in store if last["status"] == "ok" else not last["status"].startswith(PASSING)
 
@@ -114,7 +116,7 @@ async def _fetch(
     row |= {"item_id": item.item_id, "status": "missing"}
     for url in item.urls:
         try:
-            content = await _download(url, limits, session) if urlsplit(url).scheme else _read(url, base, limits)
+            content = await _download(url, limits, session) if HAS_SCHEME.match(url) else _read(url, base, limits)
             width, height = await asyncio.to_thread(decoded_size, content, limits.max_pixels)
         except RefusedError as refused:
             if row["url"] is None:
@@ -187,8 +189,10 @@ async def _download(url: str, limits: FetchLimits, session: aiohttp.ClientSessio
         raise RefusedError("unreachable") from None
     except aiohttp.ClientPayloadError:
         raise RefusedError("broken_off") from None
-    except (aiohttp.ClientError, ValueError):
+    except aiohttp.ClientError:
         raise RefusedError("bad_answer") from None
+    except ValueError:
+        raise RefusedError("bad_url") from None
 
 
 def require_public_url(url: str) -> None:
@@ -197,11 +201,16 @@ def require_public_url(url: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise RefusedError("forbidden")
     try:
-        address = ipaddress.ip_address(parts.hostname)
+        ipaddress.ip_address(parts.hostname)
     except ValueError:
         return  # a name: PublicResolver looks at what it stands for
-    if not address.is_global:
+    if not is_public(parts.hostname):
         raise RefusedError("forbidden")
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the internet rather than to this machine or its network."""
+    return ipaddress.ip_address(address).is_global
 
 
 class PublicResolver(AbstractResolver):
@@ -214,7 +223,7 @@ class PublicResolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._resolver.resolve(host, port, family)
-        public = [address for address in found if ipaddress.ip_address(address["host"]).is_global]
+        public = [address for address in found if is_public(address["host"])]
         if found and not public:
             raise RefusedError("forbidden")
         return public

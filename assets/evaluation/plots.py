@@ -1,6 +1,6 @@
 """The report's pictures, as SVG that takes its colours from the page."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import StringIO
 from typing import Any
 
@@ -21,20 +21,29 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def training_curves(configs: Mapping[str, Mapping[str, Any]]) -> Markup:
-    """Loss by epoch, and validation NDCG@20 with the look that was kept, of every learned model."""
+def loss_curves(configs: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Train loss by epoch of every learned model."""
 
-    def draw(loss: Axes, validation: Axes) -> None:
+    def draw(axes: Axes) -> None:
         for name, config in configs.items():
-            loss.plot(range(1, len(config["loss_curve"]) + 1), config["loss_curve"], label=name)
-            epochs, values = zip(*config["validation_curve"], strict=True)
-            (line,) = validation.plot(epochs, values, label=name)
-            validation.plot(config["best_epoch"], config["validation_ndcg@20"], "o", color=line.get_color())
-        loss.set(xlabel="epoch", ylabel="train loss")
-        validation.set(xlabel="epoch", ylabel="validation NDCG@20")
-        validation.legend(frameon=False)
+            axes.plot(range(1, len(config["loss_curve"]) + 1), config["loss_curve"], label=name)
+        axes.set(xlabel="epoch", ylabel="train loss")
+        axes.legend(frameon=False)
 
-    return _svg(draw, 2)
+    return _svg(draw)
+
+
+def validation_curves(configs: Mapping[str, Mapping[str, Any]]) -> Markup:
+    """Validation NDCG@20 by epoch of every learned model, with a dot where its weights were kept."""
+
+    def draw(axes: Axes) -> None:
+        for name, config in configs.items():
+            epochs, values = zip(*config["validation_curve"], strict=True)
+            (line,) = axes.plot(epochs, values, label=name)
+            axes.plot(config["best_epoch"], config["validation_ndcg@20"], "o", color=line.get_color())
+        axes.set(xlabel="epoch", ylabel="validation NDCG@20")
+
+    return _svg(draw)
 
 
 def share_histogram(share: np.ndarray) -> Markup:
@@ -42,15 +51,15 @@ def share_histogram(share: np.ndarray) -> Markup:
 
     def draw(axes: Axes) -> None:
         axes.hist(share[~np.isnan(share)], bins=np.linspace(0, 1, 41).tolist(), color="#4c8dd6")
-        axes.set(xlabel="share of the picture in an item's content (0 = text alone, 1 = picture alone)", ylabel="items")
+        axes.set(xlabel="share of the picture (0: text alone, 1: picture alone)", ylabel="items")
 
-    return _svg(draw, 1)
+    return _svg(draw)
 
 
-def _svg(draw: Any, panels: int) -> Markup:
+def _svg(draw: Callable[[Axes], None]) -> Markup:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(4.6 * panels + 1, 3), layout="constrained")
-        draw(*np.atleast_1d(figure.subplots(1, panels)))
+        figure = Figure(figsize=(5, 3), layout="constrained")
+        draw(figure.subplots())
         text = StringIO()
         figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()

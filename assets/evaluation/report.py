@@ -62,6 +62,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    configs = {name: model.config for name, model in findings.models.items()}
     share = findings.models["gated_lightgcn"].tensors["visual_share"]
     return environment.get_template("report.html.j2").render(
         dataset=findings.dataset,
@@ -72,7 +73,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in HEADLINE],
         board=leaderboard_rows(findings.leaderboard, "all"),
         apart=leaderboard_rows(findings.leaderboard, "users_without_train"),
-        curves=plots.training_curves({name: model.config for name, model in findings.models.items()}),
+        curves=[plots.loss_curves(configs), plots.validation_curves(configs)],
         gate=plots.share_histogram(share),
         gate_facts=gate_facts(share),
         users=user_stories(findings, pictures, users),
@@ -96,7 +97,7 @@ def dataset_numbers(findings: Findings) -> list[tuple[str, str]]:
         ("sparsity", f"{1 - len(parts.user) / (parts.users * parts.items):.2%}"),
         ("share of the most popular tenth of the items", f"{top:.0%}"),
         ("items with a picture", f"{status.get('ok', 0):,} of {sum(status.values()):,}"),
-        *((f"items without: {reason}", count) for reason, count in status.items() if reason != "ok"),
+        *((f"items without a picture: {reason}", count) for reason, count in status.items() if reason != "ok"),
     ]
     return [(name, value if isinstance(value, str) else f"{value:,}") for name, value in numbers]
 

@@ -3,6 +3,7 @@
 CLIP: Radford et al., "Learning Transferable Visual Models From Natural Language Supervision", ICML 2021.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
@@ -19,6 +20,9 @@ from models.encoders.weights import UNTRAINED, local_path
 from models.errors import ModelError
 
 open_clip.add_model_config(Path(__file__).parent / "tiny.json")
+
+# open_clip logs by the root logger, which without a handler would get one of its own and print every line twice.
+logging.getLogger().addHandler(logging.NullHandler())
 
 UNTRAINED_SEED = 0
 DECODERS = 4

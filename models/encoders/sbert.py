@@ -37,7 +37,7 @@ class TextEncoder:
                 f"text_encoder {name!r} cannot be loaded ({type(error).__name__}); "
                 "text_encoder takes the path of a model's folder in its place"
             ) from error
-        self.dimension = int(self.model.get_sentence_embedding_dimension() or 0)
+        self.dimension = int(self.model.get_embedding_dimension() or 0)
 
     def encode(self, texts: Sequence[str], advance: Callable[[int], None]) -> np.ndarray:
         """Encode texts, the longest first so that a batch wastes little padding.

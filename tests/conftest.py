@@ -1,0 +1,33 @@
+"""What all tests share: no network, a data root and a catalogue of their own."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+# Before the first import of the project: assets read the catalogue and the data root when they are defined.
+_WORK = Path(tempfile.mkdtemp(prefix="rec-tests-"))
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "REC_DATA": str(_WORK / "data"),
+    "REC_DATASETS": str(Path(__file__).parent / "datasets.yaml"),
+    "DAGSTER_HOME": str(_WORK / "home"),
+}
+
+PROJECT = Path(__file__).parent.parent
+SHARED_DATA = Path(os.environ.get("REC_SHARED_DATA") or PROJECT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real data that is not part of the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("the real data are not here (REC_SHARED_DATA)")
+    return SHARED_DATA
+
+
+def pytest_sessionfinish() -> None:
+    import shutil
+
+    shutil.rmtree(_WORK, ignore_errors=True)

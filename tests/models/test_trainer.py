@@ -1,0 +1,75 @@
+"""Training: it learns what is planted, repeats itself, and keeps its best weights."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.config import RecommenderConfig, TrainerConfig
+from models.errors import ModelError
+from models.propagation import normalised_adjacency
+from models.recommender import Recommender
+from models.trainer import History, train
+
+USERS, ITEMS = 40, 30
+
+
+def two_camps(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Even users have even items, odd users odd ones; each has a random half of its camp."""
+    rng = np.random.default_rng(seed)
+    pairs = [(user, item) for user in range(USERS) for item in range(user % 2, ITEMS, 2) if rng.random() < 0.5]
+    user, item = np.array(pairs).T
+    return user, item
+
+
+def fitted(layers: int, validate, **config) -> tuple[Recommender, History]:
+    user, item = two_camps()
+    torch.manual_seed(0)
+    graph = normalised_adjacency(user, item, USERS, ITEMS)
+    model = Recommender(RecommenderConfig(layers=layers, dim=8), USERS, ITEMS, graph)
+    settings = TrainerConfig(**{"learning_rate": 0.02, "batch_size": 64, "max_epochs": 40, "patience": 100, **config})
+    return model, train(model, user, item, settings, torch.device("cpu"), validate, lambda: None)
+
+
+def camp_auc(users: np.ndarray, items: np.ndarray) -> float:
+    """Chance that an item of the own camp scores above one of the other."""
+    scores = users @ items.T
+    wins = [
+        (scores[user, user % 2 :: 2][:, None] > scores[user, 1 - user % 2 :: 2][None, :]).mean()
+        for user in range(USERS)
+    ]
+    return float(np.mean(wins))
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+def test_it_learns_what_is_planted(layers: int) -> None:
+    model, history = fitted(layers, camp_auc)
+    assert history.best_value > 0.95
+    assert history.loss[-1] < history.loss[0]
+    assert camp_auc(*model.vectors()) == history.best_value
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    first, second, other = (fitted(2, camp_auc, seed=seed, max_epochs=5)[0].vectors()[0] for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, second)
+    assert not np.array_equal(first, other)
+
+
+def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best() -> None:
+    values = iter([0.1, 0.5, 0.4, 0.3, 0.2, 0.9])
+    seen = []
+
+    def validate(users: np.ndarray, items: np.ndarray) -> float:
+        seen.append(users.copy())
+        return next(values)
+
+    model, history = fitted(0, validate, evaluate_every=2, patience=3)
+    assert [epoch for epoch, _ in history.validation] == [2, 4, 6, 8, 10]
+    assert (history.best_epoch, history.best_value) == (4, 0.5)
+    np.testing.assert_array_equal(model.vectors()[0], seen[1])
+
+
+def test_content_and_its_absence_must_fit_the_encoder() -> None:
+    with pytest.raises(ModelError, match="item_encoder 'gated'"):
+        Recommender(RecommenderConfig(item_encoder="gated"), 2, 2)
+    with pytest.raises(ModelError, match="use_id"):
+        Recommender(RecommenderConfig(use_id=False), 2, 2)

@@ -1,0 +1,43 @@
+"""Every file appears whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from storage.publish import publish_bytes, publishing, sha256_of
+
+
+def test_the_target_is_there_only_when_the_writer_has_ended(tmp_path: Path) -> None:
+    target = tmp_path / "deep" / "file"
+    with publishing(target) as partial:
+        partial.write_bytes(b"new")
+        assert not target.exists()
+    assert target.read_bytes() == b"new"
+    assert [path.name for path in target.parent.iterdir()] == ["file"]
+
+
+def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    publish_bytes(target, b"old")
+    with pytest.raises(KeyError), publishing(target) as partial:
+        partial.write_bytes(b"half")
+        raise KeyError
+    assert target.read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_that_is_there_is_never_written_again(tmp_path: Path) -> None:
+    for content in (b"first", b"second"):
+        with publishing(tmp_path / "version") as partial:
+            partial.mkdir()
+            (partial / "weights").write_bytes(content)
+    assert (tmp_path / "version" / "weights").read_bytes() == b"first"
+    assert [path.name for path in tmp_path.iterdir()] == ["version"]
+
+
+def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"abc")
+    assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    before = sha256_of(tmp_path)
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert sha256_of(tmp_path) != before
