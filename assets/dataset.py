@@ -164,7 +164,7 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
 def _given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
     """What the run's config says of this asset, without the defaults that Dagster adds."""
     run_config: Any = context.run.run_config
-    return run_config.get("ops", {}).get(context.op_handle.name, {}).get("config", {})
+    return run_config.get("ops", {}).get(context.op_execution_context.op_handle.name, {}).get("config", {})
 
 
 def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:

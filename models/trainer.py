@@ -83,8 +83,9 @@ def _epoch(
         layer_0 = model.layer_0()
         final = model.propagated(layer_0)
         rows = user, positive + model.users, negative + model.users
-        loss = bpr_loss(*(final[row] for row in rows))
-        loss = loss + config.l2 * l2_penalty(*(layer_0[row] for row in rows))
+        # Not final[row]: the gradient of indexing adds in no fixed order, so that no two runs were equal.
+        loss = bpr_loss(*(final.index_select(0, row) for row in rows))
+        loss = loss + config.l2 * l2_penalty(*(layer_0.index_select(0, row) for row in rows))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()

@@ -38,12 +38,16 @@ def home(_: str) -> None:
 
 def check(name: str) -> None:
     """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
+    from assets.dataset import settings_in_force
+    from assets.settings import ALL_SETTINGS
     from models.errors import ModelError
 
     try:
         dataset = load_catalogue().dataset(name)
         check_local(dataset, "reviews")
         check_local(dataset, "metadata")
+        for kind in ALL_SETTINGS:
+            settings_in_force(kind, dataset, {})
         _check_weights(dataset)
     except (InputError, ModelError) as error:
         raise InputError(f"Dataset {name}: {error}.") from error

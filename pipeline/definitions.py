@@ -10,7 +10,7 @@ from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.training import assets as training
 from pipeline.jobs import refresh, weekly_refresh
-from storage.catalogue import load_catalogue
+from storage.catalogue import Catalogue, load_catalogue
 from storage.io_managers import (
     ArraysIOManager,
     FilesIOManager,
@@ -20,21 +20,25 @@ from storage.io_managers import (
 )
 from storage.layout import DataRoot
 
-data_root = DataRoot.from_environment()
 
-defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([ingest, interactions, features, graph, training, evaluation]),
-    asset_checks=dg.load_asset_checks_from_modules([checks]),
-    jobs=[refresh],
-    schedules=[weekly_refresh],
-    resources={
-        "catalogue": load_catalogue(),
-        "data_root": data_root,
-        "tables": TablesIOManager(data_root),
-        "arrays": ArraysIOManager(data_root),
-        "models": ModelsIOManager(data_root),
-        "files": FilesIOManager(data_root),
-        "io_manager": RefusingIOManager(),
-    },
-    executor=dg.in_process_executor,
-)
+def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
+    """The project, storing below `data_root`."""
+    return dg.Definitions(
+        assets=dg.load_assets_from_modules([ingest, interactions, features, graph, training, evaluation]),
+        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        jobs=[refresh],
+        schedules=[weekly_refresh],
+        resources={
+            "catalogue": catalogue,
+            "data_root": data_root,
+            "tables": TablesIOManager(data_root),
+            "arrays": ArraysIOManager(data_root),
+            "models": ModelsIOManager(data_root),
+            "files": FilesIOManager(data_root),
+            "io_manager": RefusingIOManager(),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+defs = assemble(DataRoot.from_environment(), load_catalogue())

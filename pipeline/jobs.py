@@ -4,13 +4,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.dataset import DATASETS
 from storage.catalogue import load_catalogue
 
 refresh = dg.define_asset_job(
     "refresh",
     selection=dg.AssetSelection.assets("report").upstream(),
-    partitions_def=DATASETS,
     description="Everything from the raw dump to the report; what has not changed is used again.",
 )
 

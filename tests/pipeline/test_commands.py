@@ -1,0 +1,91 @@
+"""The command line around a run, in processes of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+
+
+def command(*arguments: str, **environment: str | Path) -> subprocess.CompletedProcess[str]:
+    given = os.environ | {name: str(value) for name, value in environment.items()}
+    return subprocess.run([sys.executable, *arguments], cwd=PROJECT, env=given, capture_output=True, text=True)
+
+
+def test_importing_the_definitions_loads_no_heavy_library() -> None:
+    script = (
+        "import sys, pipeline.definitions; print(sorted({'torch','transformers','open_clip','ray'} & set(sys.modules)))"
+    )
+    assert command("-c", script).stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "sentence"),
+    [
+        ("smaple", "Dataset smaple: there is no dataset 'smaple' in the catalogue"),
+        ("no_file", "Dataset no_file: 'reviews' names "),
+        ("wrong_key", "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'."),
+        ("wrong_setting", "Dataset wrong_setting: the catalogue's settings have 'usercore', which no asset has."),
+        ("wrong_setting_value", "Dataset wrong_setting_value: the setting 'user_core' is 'many'"),
+        ("no_weights", "Dataset no_weights: image_weights is './broken/none.safetensors', and nothing is there."),
+        ("no_text_weights", "Dataset no_text_weights: text_encoder 'somebody/unheard-of' cannot be loaded"),
+    ],
+)
+def test_check_ends_with_one_sentence_alone(dataset: str, sentence: str) -> None:
+    ended = command("-m", "pipeline.commands", "check", dataset)
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert ended.stderr.startswith(sentence)
+    assert ended.stderr.count("\n") == 1
+
+
+def test_check_lets_the_sample_pass() -> None:
+    ended = command("-m", "pipeline.commands", "check", "sample")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_catalogue_that_is_no_yaml_is_one_sentence(tmp_path: Path) -> None:
+    broken = tmp_path / "mine.yaml"
+    broken.write_text("datasets: {sample: [")
+    ended = command("-m", "pipeline.commands", "check", "sample", REC_DATASETS=broken)
+    assert ended.stderr == "Dataset sample: mine.yaml, line 1: this is not YAML.\n"
+
+
+def test_several_at_once_prepare_one_home(tmp_path: Path) -> None:
+    environment = os.environ | {"DAGSTER_HOME": str(tmp_path / "home")}
+    started = [
+        subprocess.Popen([sys.executable, "-m", "pipeline.commands", "home"], cwd=PROJECT, env=environment)
+        for _ in range(4)
+    ]
+    assert [process.wait() for process in started] == [0] * 4
+    script = "from dagster import DagsterInstance; print(len(DagsterInstance.get().get_run_records()))"
+    assert command("-c", script, DAGSTER_HOME=tmp_path / "home").stdout.strip() == "0"
+
+
+def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path) -> None:
+    where = {"DAGSTER_HOME": tmp_path / "home", "REC_DATA": tmp_path / "data"}
+    assert command("-m", "pipeline.commands", "home", **where).returncode == 0
+
+    def run(dataset: str) -> subprocess.CompletedProcess[str]:
+        selection = ["--select", "*report", "--partition", dataset]
+        return command("-m", "dagster", "asset", "materialize", "-m", "pipeline.definitions", *selection, **where)
+
+    ended = run("sample")
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    assert "reviews sample: 9," in ended.stderr  # progress is seen in the terminal
+    shown = command("-m", "pipeline.commands", "show", "sample", **where)
+    assert shown.returncode == 0, shown.stderr
+    assert "Leaderboard of sample" in shown.stdout
+    assert "gated_lightgcn" in shown.stdout
+    assert "Check failed" not in shown.stdout
+    assert shown.stdout.rstrip().endswith(str(tmp_path / "data" / "report" / "sample.html"))
+
+    assert run("empty").returncode != 0
+    said = command("-m", "pipeline.commands", "why", "empty", **where)
+    assert said.returncode == 1
+    assert said.stderr == (
+        "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023.\n"
+    )

