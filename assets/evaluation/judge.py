@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from assets.evaluation.significance import bootstrap_interval
+from assets.evaluation.significance import bootstrap_intervals
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
 from storage.models import SavedModel
@@ -34,13 +34,12 @@ def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> 
         if not len(users):
             continue
         ranking = rank(scorer_of(model), users, masked, max(CUTOFFS), seed)
-        for (metric, cutoff), values in ranking_metrics(ranking, users, test).items():
-            low, high = bootstrap_interval(values, seed)
-            value = float(values.mean())
-            rows.append(
-                {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
-                | {"n_users": len(users)}
-            )
+        by_user = ranking_metrics(ranking, users, test)
+        values = np.stack(list(by_user.values()), axis=1)
+        columns = zip(by_user, values.mean(axis=0), *bootstrap_intervals(values, seed), strict=True)
+        for (metric, cutoff), value, low, high in columns:
+            row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
+            rows.append(row | {"n_users": len(users)})
     eval_s = time.perf_counter() - started
     about = {
         "model": model.config["model"],
