@@ -79,7 +79,7 @@ def dataset_asset(
                 ]
                 versions = {manifest.asset: manifest.data_version for manifest in upstream}
                 numbering = common_numbering(upstream)
-                context.add_asset_metadata({"settings": origins})
+                context.add_asset_metadata({"settings": settings_table(in_force, origins)})
                 settings = in_force.model_dump(exclude={"force"})
                 last = root.find_manifest(asset, stage.dataset.name) if reuse and not in_force.force else None
                 if last and last.made_of(code_version, settings, versions) and root.artefact(last):
@@ -136,7 +136,7 @@ def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.
     return decorate
 
 
-def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, Any]]:
+def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
     """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
 
     Raises:
@@ -152,13 +152,19 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
     except pydantic.ValidationError as error:
         raise InputError(f"the setting {first_mistake(error)}") from None
     origins = {
-        name: {
-            "value": value,
-            "from": "run config" if name in given else "catalogue" if name in from_catalogue else "default",
-        }
-        for name, value in settings.model_dump().items()
+        name: "run config" if name in given else "catalogue" if name in from_catalogue else "default"
+        for name in kind.model_fields
     }
     return settings, origins
+
+
+def settings_table(settings: StageSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
+    """The settings in force as a person reads them in the UI."""
+    rows = [
+        dg.TableRecord({"setting": name, "value": str(value), "from": origins[name]})
+        for name, value in sorted(settings.model_dump().items())
+    ]
+    return dg.MetadataValue.table(rows)
 
 
 def _given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> 
         ranking = rank(scorer_of(model), users, masked, max(CUTOFFS), seed)
         by_user = ranking_metrics(ranking, users, test)
         values = np.stack(list(by_user.values()), axis=1)
-        columns = zip(by_user, values.mean(axis=0), *bootstrap_intervals(values, seed), strict=True)
-        for (metric, cutoff), value, low, high in columns:
+        columns = np.stack([values.mean(axis=0), *bootstrap_intervals(values, seed)], axis=1).tolist()
+        for (metric, cutoff), (value, low, high) in zip(by_user, columns, strict=True):
             row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
             rows.append(row | {"n_users": len(users)})
     eval_s = time.perf_counter() - started

@@ -26,10 +26,10 @@ def test_run_config_overrides_the_catalogue_which_overrides_the_default() -> Non
     settings, origins = settings_in_force(CoreSettings, dataset(user_core=3, item_core=4), {"item_core": 7})
     assert (settings.user_core, settings.item_core, settings.min_rating) == (3, 7, None)
     assert origins == {
-        "force": {"value": False, "from": "default"},
-        "min_rating": {"value": None, "from": "default"},
-        "user_core": {"value": 3, "from": "catalogue"},
-        "item_core": {"value": 7, "from": "run config"},
+        "force": "default",
+        "min_rating": "default",
+        "user_core": "catalogue",
+        "item_core": "run config",
     }
 
 
