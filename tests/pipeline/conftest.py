@@ -41,7 +41,10 @@ class Pipeline:
         ).records
         found = records[0].asset_materialization
         assert found is not None
-        return {name: value.value for name, value in found.metadata.items()}
+        return {
+            name: value.records if isinstance(value, dg.TableMetadataValue) else value.value
+            for name, value in found.metadata.items()
+        }
 
 
 def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
