@@ -3,11 +3,12 @@
 Entries are checked one by one when they are asked for, so that a mistake in one never holds up another.
 """
 
+import difflib
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pydantic
 import yaml
@@ -17,7 +18,7 @@ from storage.layout import PROJECT_ROOT
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-Format = Literal["amazon2018", "amazon2023"]
+Format = Literal["amazon2014", "amazon2018", "amazon2023"]
 Setting = bool | int | float | str | list[int] | None
 
 
@@ -26,7 +27,7 @@ class Dataset(pydantic.BaseModel):
 
     `reviews` and `metadata` are a URL, a path (relative to the file that names it), or `sample:` for what the project
     writes itself. `images` is the folder in which relative picture paths are looked up; without it, the folder of a
-    local `metadata` file.
+    local `metadata` file. In all three, `{category}` stands for what follows the first '-' of the name.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -66,7 +67,7 @@ class Catalogue:
             InputError: there is no such dataset, or its entry has a wrong key or value.
         """
         if name not in self.entries:
-            raise InputError(f"there is no dataset {name!r} in the catalogue; it has {', '.join(self.names)}")
+            raise InputError(f"there is no dataset {name!r} in the catalogue{self._closest(name)}")
         file, entry = self.entries[name]
         if not isinstance(entry, dict):
             raise InputError(f"{file.name}, dataset {name}: an entry is a mapping with format, reviews and metadata")
@@ -74,15 +75,22 @@ class Catalogue:
             dataset = Dataset.model_validate({"name": name, **entry})
         except pydantic.ValidationError as error:
             raise InputError(f"{file.name}, dataset {name}: {first_mistake(error)}") from None
-        places = {key: _place(getattr(dataset, key), file.parent) for key in ("reviews", "metadata", "images")}
+        places = {key: _place(getattr(dataset, key), dataset, file.parent) for key in ("reviews", "metadata", "images")}
         return dataset.model_copy(update=places)
+
+    def _closest(self, name: str) -> str:
+        """The names most like one that is not there, as the end of a sentence; nothing where none is like it."""
+        names = {known.lower(): known for known in self.names}
+        closest = [names[match] for match in difflib.get_close_matches(name.lower(), names)]
+        return f"; the closest to it: {', '.join(closest)}" if closest else ""
 
 
 def load_catalogue(file: Path | None = None) -> Catalogue:
     """Read `file`, or what `REC_DATASETS` names, or the project's `datasets.yaml` and then `datasets.local.yaml`.
 
     Raises:
-        InputError: a file is missing, is not YAML, or names a dataset with characters that do not fit a file name.
+        InputError: a file is missing, is not YAML, has a key twice, or names a dataset with characters that do not fit
+            a file name.
     """
     if file is None and (named := os.environ.get("REC_DATASETS")):
         file = Path(named)
@@ -106,15 +114,36 @@ def first_mistake(error: pydantic.ValidationError) -> str:
     return f"{setting!r} is {mistake['input']!r}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
 
 
+class _KeyTwiceError(yaml.MarkedYAMLError):
+    """A mapping has one key twice."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which a key that is there twice is a mistake, where YAML would let the later one win."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise _KeyTwiceError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+                seen.add(key.value)
+        return node
+
+
 def _read(path: Path) -> dict[str, object]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError:
         raise InputError(f"the catalogue {path} does not exist (REC_DATASETS)") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise InputError(f"the catalogue {path} cannot be read: {error.strerror} (REC_DATASETS)") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        raise InputError(f"{path.name}{line}: this is not YAML") from None
+        mistake = error.problem if isinstance(error, _KeyTwiceError) else "this is not YAML"
+        raise InputError(f"{path.name}{line}: {mistake}") from None
     datasets = content.get("datasets") if isinstance(content, dict) else None
     if not isinstance(datasets, dict):
         raise InputError(f"{path.name}: the file holds one mapping, 'datasets', from names to entries")
@@ -124,8 +153,11 @@ def _read(path: Path) -> dict[str, object]:
     return datasets
 
 
-def _place(source: str | None, folder: Path) -> str | None:
-    """An absolute path for a relative one; URLs and `sample:` stay as they are."""
-    if source is None or re.match(r"[a-z][a-z0-9+.-]+:", source):
+def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
+    """An absolute path for a relative one; URLs and `sample:` stay as they are, but for the category in them."""
+    if source is None:
+        return None
+    source = source.replace("{category}", dataset.name.split("-", 1)[-1])
+    if re.match(r"[a-z][a-z0-9+.-]+:", source):
         return source
     return os.path.normpath(folder / source)

@@ -3,6 +3,7 @@
 data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
 data/ASSET/DATASET/VERSION/         a model          (immutable)
 data/ASSET/DATASET.manifest.json    what it was made of, beside it
+data/.work/                         what is not finished yet
 """
 
 import os
@@ -50,6 +51,11 @@ class DataRoot:
     def from_environment(cls) -> "DataRoot":
         """`REC_DATA`, or `data/` in the project."""
         return cls(Path(os.environ.get("REC_DATA") or PROJECT_ROOT / "data").absolute())
+
+    @property
+    def work(self) -> Path:
+        """The folder of what is not finished yet, always local: `REC_WORK`, or `.work/` below the root."""
+        return Path(os.environ.get("REC_WORK") or self.root / ".work").absolute()
 
     def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
         return self.root / asset / f"{dataset}{suffix}"

@@ -18,7 +18,7 @@ class Progress:
 
     def __init__(self, name: str, total: int | None = None, unit: str = "rows", every: float = REPORT_EVERY_S):
         self.name, self.total, self.unit, self.every = name, total, unit, every
-        self.done = 0
+        self.done = self._from = 0
         self._started = self._told = time.monotonic()
 
     def advance(self, count: int = 1) -> None:
@@ -29,8 +29,13 @@ class Progress:
             self._told = now
             logger.info(self._line(now))
 
+    def resume(self, done: int) -> None:
+        """Go on from units that were done before; they do not count in the rate."""
+        self.done = self._from = done
+        self._started = time.monotonic()
+
     def _line(self, now: float) -> str:
-        rate = self.done / max(now - self._started, 1e-9)
+        rate = (self.done - self._from) / max(now - self._started, 1e-9)
         of_total = "" if self.total is None else f"/{self.total:,}"
         line = f"{self.name}: {self.done:,}{of_total} {self.unit}, {rate:,.4g}/s"
         if self.total is not None and rate > 0:

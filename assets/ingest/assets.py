@@ -28,8 +28,9 @@ def raw_metadata(stage: Stage, config: SourceSettings) -> Made:
 def _raw(stage: Stage, config: SourceSettings, kind: Literal["reviews", "metadata"]) -> Made:
     sample = SampleSize(config.sample_users, config.sample_items, config.sample_seed)
     folder = stage.root.path(stage.asset, stage.dataset.name)
-    path = obtain(stage.dataset, kind, folder, config.max_dump_bytes, sample)
-    return Made(path, {"source": stage.dataset.source(kind), "format": stage.dataset.format})
+    work, limit = stage.root.work, config.max_dump_bytes
+    obtained = obtain(stage.dataset, kind, folder, work, limit, sample, config.force)
+    return Made(obtained.path, {**obtained.facts, "format": stage.dataset.format})
 
 
 @dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="1")

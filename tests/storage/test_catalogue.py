@@ -1,0 +1,271 @@
+"""The catalogue: what it lists, and how each mistake in it is told."""
+
+from collections import Counter
+from pathlib import Path
+from textwrap import dedent
+from urllib.parse import urlsplit
+
+import pytest
+
+from storage import catalogue as module
+from storage.catalogue import Catalogue, load_catalogue
+from storage.errors import InputError
+from storage.layout import PROJECT_ROOT
+
+LAB = "https://mcauleylab.ucsd.edu/public_datasets/data"
+SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+
+
+@pytest.fixture(autouse=True)
+def no_catalogue_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REC_DATASETS", raising=False)
+
+
+@pytest.fixture(scope="module")
+def official() -> Catalogue:
+    return load_catalogue(PROJECT_ROOT / "datasets.yaml")
+
+
+def catalogue_of(tmp_path: Path, text: str, name: str = "datasets.yaml") -> Catalogue:
+    file = tmp_path / name
+    file.write_text(dedent(text), encoding="utf-8")
+    return load_catalogue(file)
+
+
+def one_dataset(tmp_path: Path, entry: str) -> Catalogue:
+    return catalogue_of(tmp_path, "datasets:\n  mine: " + entry)
+
+
+class TestOfficialReleases:
+    def test_every_category_of_each_release_is_listed(self, official: Catalogue) -> None:
+        releases = Counter(name.split("-")[0] for name in official.names)
+        assert releases == {"sample": 1, "2014": 24, "2018": 29, "2023": 34}
+
+    def test_only_the_sample_is_enabled(self, official: Catalogue) -> None:
+        assert official.enabled == ["sample"]
+        assert [name for name in official.names if official.dataset(name).enabled] == ["sample"]
+
+    @pytest.mark.parametrize(
+        ("name", "release", "reviews", "metadata"),
+        [
+            ("2014-Baby", "amazon2014", f"{SNAP}/reviews_Baby.json.gz", f"{SNAP}/meta_Baby.json.gz"),
+            (
+                "2018-Gift_Cards",
+                "amazon2018",
+                f"{LAB}/amazon_v2/categoryFiles/Gift_Cards.json.gz",
+                f"{LAB}/amazon_v2/metaFiles2/meta_Gift_Cards.json.gz",
+            ),
+            (
+                "2018-AMAZON_FASHION",
+                "amazon2018",
+                f"{LAB}/amazon_v2/categoryFiles/AMAZON_FASHION.json.gz",
+                f"{LAB}/amazon_v2/metaFiles2/meta_AMAZON_FASHION.json.gz",
+            ),
+            (
+                "2023-All_Beauty",
+                "amazon2023",
+                f"{LAB}/amazon_2023/raw/review_categories/All_Beauty.jsonl.gz",
+                f"{LAB}/amazon_2023/raw/meta_categories/meta_All_Beauty.jsonl.gz",
+            ),
+            (
+                "2023-Unknown",
+                "amazon2023",
+                f"{LAB}/amazon_2023/raw/review_categories/Unknown.jsonl.gz",
+                f"{LAB}/amazon_2023/raw/meta_categories/meta_Unknown.jsonl.gz",
+            ),
+        ],
+    )
+    def test_urls_are_the_official_ones(
+        self, official: Catalogue, name: str, release: str, reviews: str, metadata: str
+    ) -> None:
+        dataset = official.dataset(name)
+        assert (dataset.format, dataset.reviews, dataset.metadata) == (release, reviews, metadata)
+
+    def test_every_url_is_whole_and_named_once(self, official: Catalogue) -> None:
+        datasets = [official.dataset(name) for name in official.names if name != "sample"]
+        urls = [url for dataset in datasets for url in (dataset.reviews, dataset.metadata)]
+        assert len(set(urls)) == len(urls) == 2 * 87
+        for url in urls:
+            parts = urlsplit(url)
+            assert (parts.scheme, parts.query, parts.fragment) == ("https", "", "")
+            assert parts.path.endswith(".gz")
+            assert not set(url) & set("{} ")
+
+    def test_the_format_and_the_settings_are_those_of_the_release(self, official: Catalogue) -> None:
+        for name in official.names:
+            dataset = official.dataset(name)
+            if name == "sample":
+                continue
+            assert dataset.format == f"amazon{name[:4]}"
+            points = {"split_points": [1628643414042, 1658002729837]} if name.startswith("2023-") else {}
+            assert dataset.settings == points
+
+    def test_releases_differ_in_the_categories_that_amazon_renamed(self, official: Catalogue) -> None:
+        of = {year: {name[5:] for name in official.names if name.startswith(year)} for year in ("2014", "2018", "2023")}
+        gone_in_2018 = {"Amazon_Instant_Video", "Apps_for_Android", "Baby", "Beauty", "Health_and_Personal_Care"}
+        assert of["2014"] - of["2018"] == gone_in_2018
+        assert of["2018"] - of["2023"] == {"AMAZON_FASHION", "Luxury_Beauty", "Prime_Pantry"}
+        assert of["2023"] - of["2018"] == {
+            "Amazon_Fashion", "Baby_Products", "Beauty_and_Personal_Care", "Handmade_Products", "Health_and_Household",
+            "Health_and_Personal_Care", "Subscription_Boxes", "Unknown",
+        }  # fmt: skip
+
+
+class TestNames:
+    def test_an_unknown_name_gets_the_closest_ones_in_one_short_sentence(self, official: Catalogue) -> None:
+        with pytest.raises(InputError) as caught:
+            official.dataset("2014-baby")
+        message = str(caught.value)
+        assert message.startswith("there is no dataset '2014-baby' in the catalogue; the closest to it: 2014-Baby")
+        assert len(message) < 160
+        assert "\n" not in message
+
+    def test_a_name_like_no_other_gets_no_suggestion(self, official: Catalogue) -> None:
+        with pytest.raises(InputError, match=r"^there is no dataset 'qqqq' in the catalogue$"):
+            official.dataset("qqqq")
+
+    @pytest.mark.parametrize("name", ["a/b", "../up", "'with space'", "2014", "''", "-x", "'{x}'"])
+    def test_a_name_that_does_not_fit_a_file_name_is_refused(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(InputError, match="a name is made of letters, digits, '-' and '_'"):
+            catalogue_of(tmp_path, f"datasets:\n  {name}: {{format: amazon2018}}")
+
+    def test_a_name_that_is_there_twice_is_refused_with_its_line(self, tmp_path: Path) -> None:
+        text = """\
+            datasets:
+              mine: {format: amazon2018, reviews: a, metadata: b}
+              other: {format: amazon2018, reviews: a, metadata: b}
+              mine: {format: amazon2023, reviews: a, metadata: b}
+            """
+        with pytest.raises(InputError, match=r"^datasets\.yaml, line 4: the key 'mine' is there twice$"):
+            catalogue_of(tmp_path, text)
+
+    def test_a_setting_that_is_there_twice_is_refused_with_its_line(self, tmp_path: Path) -> None:
+        text = """\
+            datasets:
+              mine:
+                format: amazon2018
+                reviews: a
+                metadata: b
+                reviews: c
+            """
+        with pytest.raises(InputError, match=r"^datasets\.yaml, line 6: the key 'reviews' is there twice$"):
+            catalogue_of(tmp_path, text)
+
+    def test_an_entry_may_replace_a_part_of_what_it_shares(self, tmp_path: Path) -> None:
+        text = """\
+            releases:
+              base: &base {format: amazon2018, reviews: "https://x.org/{category}.gz", metadata: b}
+            datasets:
+              2018-A: {<<: *base, metadata: "https://x.org/m_{category}.gz", enabled: true}
+              2018-B-c: *base
+            """
+        catalogue = catalogue_of(tmp_path, text)
+        first, second = (catalogue.dataset(name) for name in ("2018-A", "2018-B-c"))
+        assert (first.reviews, first.metadata) == ("https://x.org/A.gz", "https://x.org/m_A.gz")
+        assert (second.reviews, second.enabled) == ("https://x.org/B-c.gz", False)
+        assert catalogue.enabled == ["2018-A"]
+
+
+class TestEntries:
+    @pytest.mark.parametrize(
+        ("entry", "mistake"),
+        [
+            ("{format: amazon2018, reviews: a, metadata: b, review: c}", "there is no setting 'review'"),
+            ("{format: amazon2018, reviews: a}", "'metadata' is missing"),
+            ("{format: amazon2015, reviews: a, metadata: b}", "'format' is 'amazon2015': input should be"),
+            ("{format: amazon2018, reviews: 3, metadata: b}", "'reviews' is 3: input should be a valid string"),
+            ("{format: amazon2018, reviews: a, metadata: b, enabled: perhaps}", "'enabled' is 'perhaps': input"),
+            ("{format: amazon2018, reviews: a, metadata: b, settings: [1]}", r"'settings' is \[1\]: input"),
+            ("nothing", "an entry is a mapping with format, reviews and metadata"),
+            ("", "an entry is a mapping with format, reviews and metadata"),
+        ],
+    )
+    def test_a_mistake_is_told_by_file_dataset_and_setting(self, tmp_path: Path, entry: str, mistake: str) -> None:
+        with pytest.raises(InputError, match=rf"^datasets\.yaml, dataset mine: {mistake}"):
+            one_dataset(tmp_path, entry).dataset("mine")
+
+    def test_a_mistake_in_one_entry_does_not_hold_up_another(self, tmp_path: Path) -> None:
+        text = """\
+            datasets:
+              broken: {format: amazon1999, enabled: true}
+              sound: {format: amazon2018, reviews: "https://x.org/r", metadata: "https://x.org/m", enabled: true}
+            """
+        catalogue = catalogue_of(tmp_path, text)
+        assert catalogue.names == ["broken", "sound"]
+        assert catalogue.dataset("sound").reviews == "https://x.org/r"
+        with pytest.raises(InputError, match="dataset broken"):
+            catalogue.dataset("broken")
+
+    def test_relative_paths_count_from_the_file_and_urls_stay(self, tmp_path: Path) -> None:
+        folder = tmp_path / "lists"
+        folder.mkdir()
+        entry = "{format: amazon2018, reviews: ../raw/r.json.gz, metadata: 'https://x.org/m', images: pictures}"
+        dataset = one_dataset(folder, entry).dataset("mine")
+        assert dataset.reviews == str(tmp_path / "raw" / "r.json.gz")
+        assert dataset.metadata == "https://x.org/m"
+        assert dataset.images == str(folder / "pictures")
+
+    def test_absolute_paths_and_the_sample_stay(self, tmp_path: Path) -> None:
+        dataset = one_dataset(tmp_path, "{format: amazon2023, reviews: /data/r.jsonl, metadata: 'sample:'}").dataset(
+            "mine"
+        )
+        assert (dataset.reviews, dataset.metadata, dataset.images) == ("/data/r.jsonl", "sample:", None)
+
+
+class TestFiles:
+    def test_a_missing_file_is_told_with_the_setting_that_names_it(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"the catalogue .*nowhere\.yaml does not exist \(REC_DATASETS\)"):
+            load_catalogue(tmp_path / "nowhere.yaml")
+
+    def test_a_folder_in_place_of_a_file_is_told(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match=r"cannot be read: .*directory \(REC_DATASETS\)"):
+            load_catalogue(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (b"datasets:\n  a: [1, 2\n  b: 3\n", "datasets.yaml, line 3: this is not YAML"),
+            (b"datasets: \xff\xfe", "datasets.yaml: this is not YAML"),
+            (b"datasets: {a: 2014-99-99}", "datasets.yaml: this is not YAML"),
+            (b"datasets: !!python/object/apply:os.getcwd []", "datasets.yaml, line 1: this is not YAML"),
+            (b"[" * 5000, "datasets.yaml: this is not YAML"),
+            (b"", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
+            (b"datasets: [a, b]", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
+            (b"just words", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
+        ],
+    )
+    def test_what_is_no_catalogue_is_told_in_one_sentence(self, tmp_path: Path, content: bytes, message: str) -> None:
+        file = tmp_path / "datasets.yaml"
+        file.write_bytes(content)
+        with pytest.raises(InputError) as caught:
+            load_catalogue(file)
+        assert str(caught.value) == message
+
+    def test_local_entries_come_after_the_project_s_and_replace_them(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "PROJECT_ROOT", tmp_path)
+        (tmp_path / "datasets.yaml").write_text(
+            "datasets:\n"
+            "  first: {format: amazon2018, reviews: 'https://x.org/r', metadata: 'https://x.org/m'}\n"
+            "  second: {format: amazon2018, reviews: 'https://x.org/r', metadata: 'https://x.org/m'}\n"
+        )
+        assert load_catalogue().names == ["first", "second"]
+        (tmp_path / "datasets.local.yaml").write_text(
+            "datasets:\n"
+            "  first: {format: amazon2023, reviews: mine.jsonl, metadata: meta.jsonl, enabled: true}\n"
+            "  third: {format: amazon2014}\n"
+        )
+        catalogue = load_catalogue()
+        assert catalogue.names == ["first", "second", "third"]
+        assert catalogue.enabled == ["first"]
+        assert catalogue.dataset("first").reviews == str(tmp_path / "mine.jsonl")
+        assert catalogue.dataset("second").format == "amazon2018"
+        with pytest.raises(InputError, match=r"^datasets\.local\.yaml, dataset third: 'reviews' is missing"):
+            catalogue.dataset("third")
+
+    def test_the_environment_names_another_catalogue(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file = tmp_path / "other.yaml"
+        file.write_text("datasets: {mine: {format: amazon2018, reviews: r, metadata: m}}")
+        monkeypatch.setenv("REC_DATASETS", str(file))
+        assert load_catalogue().names == ["mine"]
