@@ -38,12 +38,13 @@ def home(_: str) -> None:
 
 def check(name: str) -> None:
     """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
-    from assets.dataset import settings_in_force
-    from assets.settings import ALL_SETTINGS
     from models.errors import ModelError
 
     try:
         dataset = load_catalogue().dataset(name)
+        from assets.dataset import settings_in_force  # reads the catalogue too
+        from assets.settings import ALL_SETTINGS
+
         check_local(dataset, "reviews")
         check_local(dataset, "metadata")
         for kind in ALL_SETTINGS:
