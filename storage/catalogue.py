@@ -17,7 +17,7 @@ from storage.layout import PROJECT_ROOT
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
-Format = Literal["amazon2018", "amazon2023"]
+Format = Literal["amazon2014", "amazon2018", "amazon2023"]
 Setting = bool | int | float | str | list[int] | None
 
 
