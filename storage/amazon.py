@@ -17,6 +17,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.ahead import ahead
 from storage.catalogue import Format
 from storage.errors import InputError
 from storage.lines import NOT_JSON, read_records
@@ -51,13 +52,14 @@ REVIEW_KEYS: dict[Format, ReviewKeys] = {
 def read_reviews(path: Path, release: Format, rejects: Rejects) -> pa.RecordBatchReader:
     """Stream the table `reviews` from a raw file, in the order of its lines.
 
-    DuckDB parses the lines; nothing of a review's text is kept. Times before 100,000,000,000 are taken as seconds,
-    others as milliseconds. `rejects` is complete when the stream has ended.
+    DuckDB parses the lines, in a thread ahead of whoever writes the rows; nothing of a review's text is kept. Times
+    before 100,000,000,000 are taken as seconds, others as milliseconds. `rejects` is complete when the stream has
+    ended.
 
     Raises:
         InputError: while the stream is read, if not one line is a review.
     """
-    return pa.RecordBatchReader.from_batches(SCHEMAS["reviews"], _reviews(path, release, rejects))
+    return pa.RecordBatchReader.from_batches(SCHEMAS["reviews"], ahead(_reviews(path, release, rejects)))
 
 
 def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.RecordBatch]:

@@ -2,9 +2,7 @@
 
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +10,11 @@ from typing import BinaryIO
 
 from isal import isal_zlib
 
+from storage.ahead import ahead
+
 READ_BYTES = 1 << 16
 STEP_BYTES = 1 << 18
 BLOCK_BYTES = 1 << 24
-BLOCKS_AHEAD = 2
 
 TRUNCATED = "truncated gzip: what follows is lost"
 DAMAGED = "damaged gzip: lines from here on, or some before, are lost"
@@ -39,13 +38,7 @@ def read_blocks(path: Path) -> Iterator[Block]:
     A thread works up to two blocks ahead: inflating holds no lock, so it runs beside the parsing of the last block.
     All that can be inflated of a damaged gzip member is yielded, then its damage, then the members after it.
     """
-    blocks = _blocks(path)
-    end = Block(b"")
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        ahead: deque[Future[Block]] = deque(thread.submit(next, blocks, end) for _ in range(BLOCKS_AHEAD))
-        while (block := ahead.popleft().result()) is not end:
-            ahead.append(thread.submit(next, blocks, end))
-            yield block
+    return ahead(_blocks(path))
 
 
 def _blocks(path: Path) -> Iterator[Block]:
