@@ -85,11 +85,15 @@ def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.Recor
 def _review_query(keys: ReviewKeys) -> str:
     """One row a record, in order: a review's fields, and the reason if it cannot be used.
 
-    Each record is parsed once. Identifiers come as JSON, so that strings can be told from numbers; a truth value
-    would pass for a rating or a time of 0 or 1, and only there a second look is taken.
+    Each record is parsed once, and a value of another type is turned into the wanted one if it can be. Where that may
+    have happened a second look is taken at the type: at identifiers that do not begin with A or B (as most of Amazon's
+    do, and as no number, truth value, list or object is written), and at ratings and times of 0 or 1.
     """
-    wanted = {keys.user: "JSON", keys.item: "JSON", keys.rating: "FLOAT", keys.time: "BIGINT"}
-    text = """CASE WHEN starts_with(review."{0}", '"') THEN review."{0}" ->> '$' END"""
+    wanted = {keys.user: "VARCHAR", keys.item: "VARCHAR", keys.rating: "FLOAT", keys.time: "BIGINT"}
+    type_of = "json_type(raw, '$.{}')"
+    text = """CASE WHEN review."{0}" >= 'A' AND review."{0}" < 'C' THEN review."{0}"
+                   WHEN review."{0}" IS NULL THEN NULL
+                   WHEN json_type(raw, '$.{0}') = 'VARCHAR' THEN review."{0}" END"""
     return f"""
         WITH parsed AS (
             SELECT raw, TRY(json_transform(raw, '{json.dumps(wanted)}')) AS review FROM records
@@ -103,9 +107,9 @@ def _review_query(keys: ReviewKeys) -> str:
                     WHEN coalesce(user_id, '') = '' THEN 'no {keys.user}'
                     WHEN coalesce(item_id, '') = '' THEN 'no {keys.item}'
                     WHEN rating IS NULL OR NOT isfinite(rating) THEN '{keys.rating} is no number'
-                    WHEN rating <= 1 AND json_type(raw, '$.{keys.rating}') = 'BOOLEAN' THEN '{keys.rating} is no number'
+                    WHEN rating <= 1 AND {type_of.format(keys.rating)} = 'BOOLEAN' THEN '{keys.rating} is no number'
                     WHEN time IS NULL OR time < 0 OR time >= {TIMES_END} THEN '{keys.time} is no time'
-                    WHEN time <= 1 AND json_type(raw, '$.{keys.time}') = 'BOOLEAN' THEN '{keys.time} is no time'
+                    WHEN time <= 1 AND {type_of.format(keys.time)} = 'BOOLEAN' THEN '{keys.time} is no time'
                END AS reason
         FROM fields
     """
