@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
+from statistics import median
 from typing import TypeVar
 
 import pyarrow.parquet as pq
@@ -82,12 +83,9 @@ def measured_ours(dump: Path, folder: Path) -> tuple[float, Path, float]:
     return seconds, table, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def median_of_processes(dump: Path, folder: Path) -> tuple[float, Path, float]:
-    results = []
-    for _ in range(REPEATS):
-        with get_context("spawn").Pool(1) as pool:
-            results.append(pool.apply(measured_ours, (dump, folder)))
-    return sorted(results)[REPEATS // 2]
+def in_own_process(dump: Path, folder: Path) -> tuple[float, Path, float]:
+    with get_context("spawn").Pool(1) as pool:
+        return pool.apply(measured_ours, (dump, folder))
 
 
 def same_rows(table: Path, expected: list[Row]) -> bool:
@@ -104,9 +102,12 @@ def main() -> None:
         dump = folder / "dump.jsonl.gz"
         size = write_dump(dump, count)
         print(f"{count:,} reviews, {size / count:.0f} bytes a line, {size / dump.stat().st_size:.1f} : 1 gzipped")
-        floor_s = sorted(timed(floor, dump)[0] for _ in range(REPEATS))[REPEATS // 2]
-        ours_s, table, peak_rss_mb = median_of_processes(dump, folder)
-        naive_s, expected = timed(naive, dump)
+        rounds = []
+        for _ in range(REPEATS):  # all in turn, so that a busy machine slows each of them
+            ours_s, table, peak_rss_mb = in_own_process(dump, folder)
+            naive_s, expected = timed(naive, dump)
+            rounds.append((timed(floor, dump)[0], ours_s, naive_s, peak_rss_mb))
+        floor_s, ours_s, naive_s, peak_rss_mb = (median(column) for column in zip(*rounds, strict=True))
         if not same_rows(table, expected):
             sys.exit("the two cores differ")
     for what, seconds in (("gzip -dc", floor_s), ("project", ours_s), ("plain Python", naive_s)):

@@ -68,6 +68,7 @@ def main() -> None:
         "speedup": round(pandas_s / ours_s, 2),
         "ns_an_edge_at_a_tenth": round(per_edge[0], 1),
         "ns_an_edge": round(per_edge[1], 1),
+        "growth_an_edge": round(per_edge[1] / per_edge[0], 2),
         "rows": int(mask.sum()),
     }
     print(json.dumps(figures))
