@@ -31,7 +31,7 @@ def _raw(stage: Stage, config: SourceSettings, kind: Literal["reviews", "metadat
     return Made(path, {"source": stage.dataset.source(kind), "format": stage.dataset.format})
 
 
-@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="1")
+@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="2")
 def reviews(stage: Stage, config: ReviewSettings, raw_reviews: Path) -> Made:
     """Who rated what, how and when: every sound line of the dump, in its order; the others lie in `rejects`."""
     rejects = Rejects()
@@ -39,7 +39,7 @@ def reviews(stage: Stage, config: ReviewSettings, raw_reviews: Path) -> Made:
     return Made(rows, lambda: _keep_rejects(stage, rejects))
 
 
-@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="1")
+@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="2")
 def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
     """The catalogue: title, brand, categories, price, picture URLs, and the cleaned text that the encoder reads."""
     rejects = Rejects()
