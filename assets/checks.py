@@ -6,12 +6,43 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import dataset_check
+from storage.rejects import RejectCounts, rejects_path
 from storage.tables import Embeddings
 
 
 def passed_if(passed: bool, **facts: object) -> dg.AssetCheckResult:
     """A check's verdict with the figures behind it."""
     return dg.AssetCheckResult(passed=bool(passed), metadata=facts)  # type: ignore[arg-type]
+
+
+def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetCheckResult:
+    """No more unusable records than the asset's `max_reject_rate`, and no gzip stream that breaks off.
+
+    Duplicates of an item are counted apart: the first record is kept and nothing is lost.
+    """
+    root = context.resources.data_root
+    manifest = root.manifest(asset, context.partition_key)
+    counts = RejectCounts(rejects_path(root, asset, context.partition_key))
+    rate, most = counts.rate(manifest.rows), manifest.settings["max_reject_rate"]
+    return passed_if(
+        rate <= most and not counts.damaged,
+        kept=manifest.rows,
+        rejected=counts.rejected,
+        duplicates=counts.duplicates,
+        reject_rate=rate,
+        max_reject_rate=most,
+        damaged=counts.damaged,
+    )
+
+
+@dataset_check("reviews", "Nearly every record of the dump could be used.")
+def reviews_usable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    return few_rejects(context, "reviews")
+
+
+@dataset_check("items", "Nearly every record of the dump could be used.")
+def items_usable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    return few_rejects(context, "items")
 
 
 @dataset_check("items", "Every item stands once in the catalogue.")
@@ -22,8 +53,9 @@ def items_unique(items: pa.Table) -> dg.AssetCheckResult:
 
 @dataset_check("interactions", "Every pair of user and item stands once.")
 def interactions_unique(interactions: pa.Table) -> dg.AssetCheckResult:
-    pairs = interactions.group_by(["user_id", "item_id"]).aggregate([])
-    return passed_if(len(pairs) == len(interactions), rows=len(interactions), distinct=len(pairs))
+    user, item = (interactions[side].to_numpy().astype(np.int64) for side in ("user", "item"))
+    distinct = len(np.unique(user * (int(item.max()) + 1) + item))
+    return passed_if(distinct == len(interactions), rows=len(interactions), distinct=distinct)
 
 
 @dataset_check("interactions", "Every user and every item has as many interactions as the core asks for.")

@@ -27,7 +27,15 @@ class SourceSettings(StageSettings):
     sample_seed: int = Field(7, ge=0, description="Seed of the dataset that the project writes itself.")
 
 
-class ItemSettings(StageSettings):
+class ReviewSettings(StageSettings):
+    """Reading reviews."""
+
+    max_reject_rate: float = Field(
+        0.01, ge=0, le=1, description="The check of the table fails if a larger share of the raw records is unusable."
+    )
+
+
+class ItemSettings(ReviewSettings):
     """Reading product metadata."""
 
     text_max_chars: int = Field(2000, ge=1, description="The text of an item that the encoder reads ends here.")
@@ -124,6 +132,7 @@ class ReportSettings(StageSettings):
 
 ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     SourceSettings,
+    ReviewSettings,
     ItemSettings,
     CoreSettings,
     IndexSettings,

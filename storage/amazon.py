@@ -1,9 +1,13 @@
-"""Readers of the Amazon releases: raw lines in, typed rows out, and every line that is left out in `rejects`.
+"""Readers of the Amazon releases: raw records in, typed rows out, and what is left out in `rejects`.
 
-Releases: 2018 (Ni et al., EMNLP 2019) and 2023 (Hou et al., arXiv 2403.03952).
+Releases: 2014 (McAuley et al., SIGIR 2015), 2018 (Ni et al., EMNLP 2019) and 2023 (Hou et al., arXiv 2403.03952).
+Files may be plain or gzipped, lines or one JSON array. Identifiers are strings: a number has lost its leading zeros
+and is refused.
 """
 
+import ast
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +17,19 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.ahead import ahead
 from storage.catalogue import Format
 from storage.errors import InputError
-from storage.lines import Rejects, read_lines
+from storage.lines import NOT_JSON, read_records
+from storage.rejects import DUPLICATE, Rejects
 from storage.schemas import SCHEMAS
-from storage.text import clean, clean_all, price_of
+from storage.text import clean, clean_all, is_writable, price_of
 
 SECONDS_BELOW = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seconds
+TIMES_END = 4_102_444_800_000  # 2100
+MAX_LITERAL_CHARACTERS = 1 << 20  # a syntax tree takes about a hundred times its text
+
+NOT_LITERAL = "not a Python literal of at most 1 MiB"
 
 
 @dataclass(frozen=True)
@@ -33,6 +43,7 @@ class ReviewKeys:
 
 
 REVIEW_KEYS: dict[Format, ReviewKeys] = {
+    "amazon2014": ReviewKeys("reviewerID", "asin", "overall", "unixReviewTime"),
     "amazon2018": ReviewKeys("reviewerID", "asin", "overall", "unixReviewTime"),
     "amazon2023": ReviewKeys("user_id", "parent_asin", "rating", "timestamp"),
 }
@@ -41,52 +52,67 @@ REVIEW_KEYS: dict[Format, ReviewKeys] = {
 def read_reviews(path: Path, release: Format, rejects: Rejects) -> pa.RecordBatchReader:
     """Stream the table `reviews` from a raw file, in the order of its lines.
 
-    DuckDB parses the lines; nothing of a review's text is kept. `rejects` is complete when the stream has ended.
+    DuckDB parses the lines, in a thread ahead of whoever writes the rows; nothing of a review's text is kept. Times
+    before 100,000,000,000 are taken as seconds, others as milliseconds. `rejects` is complete when the stream has
+    ended.
 
     Raises:
         InputError: while the stream is read, if not one line is a review.
     """
-    return pa.RecordBatchReader.from_batches(SCHEMAS["reviews"], _reviews(path, release, rejects))
+    return pa.RecordBatchReader.from_batches(SCHEMAS["reviews"], ahead(_reviews(path, release, rejects)))
 
 
 def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.RecordBatch]:
-    keys = REVIEW_KEYS[release]
-    wanted = {keys.user: "VARCHAR", keys.item: "VARCHAR", keys.rating: "FLOAT", keys.time: "BIGINT"}
-    query = f"""
-        WITH parsed AS (
-            SELECT line, raw, json_valid(raw) AS valid,
-                   CASE WHEN json_valid(raw) THEN json_transform(raw, '{json.dumps(wanted)}') END AS review
-            FROM lines WHERE trim(raw) <> ''
-        ), fields AS (
-            SELECT line, raw, valid, review."{keys.user}" AS user_id, review."{keys.item}" AS item_id,
-                   review."{keys.rating}" AS rating, review."{keys.time}" AS time
-            FROM parsed
-        ), judged AS (
-            SELECT *, CASE WHEN NOT valid THEN 'not JSON'
-                           WHEN coalesce(user_id, '') = '' THEN 'no {keys.user}'
-                           WHEN coalesce(item_id, '') = '' THEN 'no {keys.item}'
-                           WHEN rating IS NULL THEN '{keys.rating} is no number'
-                           WHEN time IS NULL OR time < 0 THEN '{keys.time} is no time' END AS reason
-            FROM fields
-        )
-        SELECT user_id, item_id, rating, CASE WHEN time < {SECONDS_BELOW} THEN time * 1000 ELSE time END AS timestamp,
-               line, reason, CASE WHEN reason IS NOT NULL THEN raw END AS raw
-        FROM judged
-    """
+    query = _review_query(REVIEW_KEYS[release])
     kept = 0
     with duckdb.connect() as connection:
         connection.execute("SET preserve_insertion_order = true")
-        for lines in read_lines(path, rejects):
-            connection.register("lines", pa.Table.from_batches([lines]))
-            batch = connection.sql(query).to_arrow_table()
-            good = pc.is_null(batch["reason"])
-            for row in batch.filter(pc.invert(good)).select(["line", "reason", "raw"]).to_pylist():
-                rejects.add(row["line"], row["reason"], row["raw"])
-            rows = batch.filter(good).select(SCHEMAS["reviews"].names).cast(SCHEMAS["reviews"])
+        for records in read_records(path, rejects):
+            connection.register("records", pa.Table.from_batches([records]))
+            judged = connection.sql(query).to_arrow_table()
+            good = pc.is_null(judged["reason"]).combine_chunks()
+            bad = pc.invert(good)
+            for record, reason in zip(records.filter(bad).to_pylist(), judged["reason"].filter(bad), strict=True):
+                if not record["raw"].isspace():
+                    rejects.add(record["line"], reason.as_py(), record["raw"])
+            rows = judged.filter(good).select(SCHEMAS["reviews"].names).cast(SCHEMAS["reviews"])
             kept += len(rows)
             yield from rows.to_batches()
     if not kept:
         raise InputError(f"the file of 'reviews', {path.name}, holds not one review in the format {release}")
+
+
+def _review_query(keys: ReviewKeys) -> str:
+    """One row a record, in order: a review's fields, and the reason if it cannot be used.
+
+    Each record is parsed once, and a value of another type is turned into the wanted one if it can be. Where that may
+    have happened a second look is taken at the type: at identifiers that do not begin with A or B (as most of Amazon's
+    do, and as no number, truth value, list or object is written), and at ratings and times of 0 or 1.
+    """
+    wanted = {keys.user: "VARCHAR", keys.item: "VARCHAR", keys.rating: "FLOAT", keys.time: "BIGINT"}
+    type_of = "json_type(raw, '$.{}')"
+    text = """CASE WHEN review."{0}" >= 'A' AND review."{0}" < 'C' THEN review."{0}"
+                   WHEN review."{0}" IS NULL THEN NULL
+                   WHEN json_type(raw, '$.{0}') = 'VARCHAR' THEN review."{0}" END"""
+    return f"""
+        WITH parsed AS (
+            SELECT raw, TRY(json_transform(raw, '{json.dumps(wanted)}')) AS review FROM records
+        ), fields AS (
+            SELECT raw, review, {text.format(keys.user)} AS user_id, {text.format(keys.item)} AS item_id,
+                   review."{keys.rating}" AS rating, review."{keys.time}" AS time
+            FROM parsed
+        )
+        SELECT user_id, item_id, rating, CASE WHEN time < {SECONDS_BELOW} THEN time * 1000 ELSE time END AS timestamp,
+               CASE WHEN review IS NULL THEN '{NOT_JSON}'
+                    WHEN coalesce(user_id, '') = '' THEN 'no {keys.user}'
+                    WHEN coalesce(item_id, '') = '' THEN 'no {keys.item}'
+                    WHEN rating IS NULL OR NOT isfinite(rating) THEN '{keys.rating} is no number'
+                    WHEN rating <= 1 AND {type_of.format(keys.rating)} = 'BOOLEAN' THEN '{keys.rating} is no number'
+                    WHEN time IS NULL OR time < 0 OR time >= {TIMES_END} THEN '{keys.time} is no time'
+                    WHEN time <= 1 AND {type_of.format(keys.time)} = 'BOOLEAN' THEN '{keys.time} is no time'
+               END AS reason
+        FROM fields
+    """
 
 
 def read_items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -> pa.RecordBatchReader:
@@ -101,23 +127,24 @@ def read_items(path: Path, release: Format, text_max_chars: int, rejects: Reject
 
 
 def _items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -> Iterator[pa.RecordBatch]:
+    parse, unreadable = (_literal, NOT_LITERAL) if release == "amazon2014" else (json.loads, NOT_JSON)
     item_of = ITEM_OF[release]
     seen: set[str] = set()
-    for lines in read_lines(path, rejects):
+    for records in read_records(path, rejects):
         rows = []
-        for line, raw in zip(lines["line"].to_pylist(), lines["raw"].to_pylist(), strict=True):
-            if not raw.strip():
+        for line, raw in zip(records["line"].to_pylist(), records["raw"].to_pylist(), strict=True):
+            if raw.isspace():
                 continue
             try:
-                record = json.loads(raw)
+                record = parse(raw)
             except (ValueError, RecursionError):
-                rejects.add(line, "not JSON", raw)
+                rejects.add(line, unreadable, raw)
                 continue
             item = item_of(record) if isinstance(record, dict) else None
             if item is None:
                 rejects.add(line, "no item id", raw)
             elif item["item_id"] in seen:
-                rejects.add(line, "item was there already", raw)
+                rejects.add(line, DUPLICATE, raw)
             else:
                 seen.add(item["item_id"])
                 rows.append({**item, "text": item_text(item, text_max_chars)})
@@ -126,10 +153,39 @@ def _items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -
         raise InputError(f"the file of 'metadata', {path.name}, holds not one item in the format {release}")
 
 
+def _literal(raw: str) -> object:
+    """The Python literal, or the JSON object, of a line of the 2014 metadata; nothing is evaluated.
+
+    Raises:
+        ValueError, RecursionError: it is neither, or it is too long.
+    """
+    if raw.startswith('{"'):
+        try:
+            return json.loads(raw)
+        except ValueError:
+            pass
+    if len(raw) > MAX_LITERAL_CHARACTERS:
+        raise ValueError("too long")
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of escapes that Python no longer likes
+            return ast.literal_eval(raw.strip())
+    except (SyntaxError, TypeError, MemoryError) as error:
+        raise ValueError("no literal") from error
+
+
 def item_text(item: dict[str, Any], max_chars: int) -> str:
-    """What the text encoder reads: title, brand, categories, features, description, as far as there is room."""
+    """What the text encoder reads: title, brand, categories, features, description, as far as there is room.
+
+    This is the one place where that text is made. Its parts are clean already; each ends with one full stop.
+    """
     parts = [item["title"], item["brand"], ", ".join(item["categories"]), *item["features"], *item["description"]]
     return ". ".join(part.rstrip(".") for part in parts if part)[:max_chars]
+
+
+def _item_2014(record: dict[str, Any]) -> dict[str, Any] | None:
+    categories = [name for path in _list(record.get("categories")) for name in _list(path)]
+    flat = {**record, "categories": categories}
+    return _item(flat, "asin", "brand", "categories", "feature", _texts(record.get("imUrl")))
 
 
 def _item_2018(record: dict[str, Any]) -> dict[str, Any] | None:
@@ -147,10 +203,12 @@ def _item_2023(record: dict[str, Any]) -> dict[str, Any] | None:
 def _item(
     record: dict[str, Any], item_id: str, brand: str, categories: str, features: str, pictures: list[str]
 ) -> dict[str, Any] | None:
-    if not isinstance(record.get(item_id), str) or not record[item_id]:
+    """What we keep of a product; None without a usable id."""
+    identifier = record.get(item_id)
+    if not isinstance(identifier, str) or not identifier or not is_writable(identifier):
         return None
     return {
-        "item_id": record[item_id],
+        "item_id": identifier,
         "title": clean(record.get("title")),
         "brand": clean(record.get(brand)),
         "categories": clean_all(record.get(categories)),
@@ -166,7 +224,8 @@ def _list(value: object) -> list[Any]:
 
 
 def _texts(value: object) -> list[str]:
-    return [text for text in _list(value) if isinstance(text, str) and text]
+    """The non-empty strings of a list, or a lone one, that UTF-8 can write."""
+    return [text for text in _list(value) if isinstance(text, str) and text and is_writable(text)]
 
 
-ITEM_OF = {"amazon2018": _item_2018, "amazon2023": _item_2023}
+ITEM_OF = {"amazon2014": _item_2014, "amazon2018": _item_2018, "amazon2023": _item_2023}

@@ -19,7 +19,16 @@ from storage.errors import InputError
 from storage.layout import DataRoot, Manifest
 from storage.models import SavedModel, read_model, write_model
 from storage.publish import publishing, sha256_of
-from storage.tables import Embeddings, Rows, read_embeddings, read_table, stream_table, write_table
+from storage.tables import (
+    CodedReviews,
+    Embeddings,
+    Rows,
+    read_coded_reviews,
+    read_embeddings,
+    read_table,
+    stream_table,
+    write_table,
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,7 @@ class PublishingIOManager(dg.IOManager):
         asset = context.asset_key.path[-1]
         with as_failure(obj.dataset, InputError):
             published = self.publish(asset, obj.dataset, obj.made)
+            own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         seconds = time.perf_counter() - obj.started
         path = published.path
         size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
@@ -96,7 +106,6 @@ class PublishingIOManager(dg.IOManager):
             rows=published.rows,
         )
         self.root.write_manifest(manifest)
-        own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         obj.context.add_asset_metadata({**manifest_metadata(self.root, manifest), **own})
         obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
@@ -121,6 +130,8 @@ class TablesIOManager(PublishingIOManager):
     def load(self, path: Path, annotation: Any) -> Any:
         if annotation is pa.RecordBatchReader:
             return stream_table(path)
+        if annotation is CodedReviews:
+            return read_coded_reviews(path)
         return read_embeddings(path) if annotation is Embeddings else read_table(path)
 
 

@@ -1,127 +1,140 @@
-"""Lines of a plain or gzipped file, in batches, each with its number; what is damaged is told apart, never lost."""
+"""Records of a raw file, in batches, each with its line number; what is damaged is told apart, never lost.
 
-import zlib
+A record is a line; in a file that is one JSON array it is an element, wherever its lines begin and end.
+"""
+
+import codecs
+import json
+import re
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
 
-from storage.errors import InputError
-from storage.schemas import SCHEMAS
+from storage.inflate import Block, read_blocks
+from storage.rejects import Rejects
 
-READ_BYTES = 1 << 20
-BLOCK_BYTES = 1 << 24
-MAX_LINE_BYTES = 1 << 26
-RAW_CHARACTERS = 2000
+MAX_RECORD_BYTES = 1 << 22
 
-LINES = pa.schema([("line", pa.int64()), ("raw", pa.string())])
+TOO_LONG = "longer than 4 MiB"
+NOT_UTF8 = "not UTF-8"
+NOT_JSON = "not a JSON object"
+OPEN_ARRAY = "the array is not closed: what follows is lost"
 
+RECORDS = pa.schema([("line", pa.int64()), ("raw", pa.string())])
 
-class Rejects:
-    """Records that could not be used: their line, why, and the beginning of the line itself."""
-
-    def __init__(self) -> None:
-        self._rows: list[tuple[int, str, str]] = []
-
-    def add(self, line: int, reason: str, raw: str) -> None:
-        self._rows.append((line, reason, raw.rstrip("\r\n")[:RAW_CHARACTERS]))
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def by_reason(self) -> dict[str, int]:
-        counts: dict[str, int] = {}
-        for _, reason, _ in self._rows:
-            counts[reason] = counts.get(reason, 0) + 1
-        return counts
-
-    def table(self) -> pa.Table:
-        """The table `rejects`, by line."""
-        columns = zip(*sorted(self._rows), strict=True) if self._rows else ((), (), ())
-        return pa.table([list(column) for column in columns], schema=SCHEMAS["rejects"])
+_GAP = re.compile(r"[\s,\[\]]*")
+_NEXT_ELEMENT = re.compile(r"\n[\s,\[\]]*(?=\{)")
 
 
-def read_lines(path: Path, rejects: Rejects) -> Iterator[pa.RecordBatch]:
-    """Yield the lines of a file as batches of (line, raw), numbered from 1; blank lines are passed over.
+def read_records(path: Path, rejects: Rejects) -> Iterator[pa.RecordBatch]:
+    """Yield the records of a file as batches of (line, raw), numbered from 1, in bounded memory.
 
-    Lines that are not UTF-8, and the end of a damaged gzip stream, go to `rejects`.
-
-    Raises:
-        InputError: a line is longer than 64 MiB.
+    Lines that are not UTF-8 or longer than 4 MiB, and what is wrong with the gzip stream, go to `rejects`. Blank lines
+    may come along; they are nobody's record.
     """
+    blocks = read_blocks(path)
+    first = next(blocks, Block(b""))
+    first = Block(first.content.removeprefix(codecs.BOM_UTF8), first.damage)
+    is_array = first.content[:1000].lstrip().startswith(b"[")
+    return (_elements if is_array else _lines)(chain([first], blocks), rejects)
+
+
+def _lines(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBatch]:
     number, rest = 1, b""
-    for block in _blocks(path, rejects):
-        cut = block.rfind(b"\n") + 1
-        if not cut and len(rest) + len(block) > MAX_LINE_BYTES:
-            raise InputError(f"line {number} of {path.name} is longer than {MAX_LINE_BYTES >> 20} MiB")
-        if not cut:
-            rest += block
-            continue
-        whole, rest = rest + block[:cut], block[cut:]
-        yield _batch(whole, number, rejects)
-        number += whole.count(b"\n")
-    if rest:
-        yield _batch(rest + b"\n", number, rejects)
+    for block in chain(blocks, [None]):
+        content = block.content if block else b""
+        if (block is None or block.damage) and not (content or rest or b"\n").endswith(b"\n"):
+            content += b"\n"  # where bytes are missing the line ends too, so that two halves never make one
+        cut = content.rfind(b"\n") + 1
+        if cut:
+            whole, rest = b"".join((rest, memoryview(content)[:cut])), content[cut:]
+            ends = np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == ord("\n")).astype(np.int32)
+            yield _batch(whole, ends, number, rejects)
+            number += len(ends)
+        else:
+            rest = (rest + content)[: MAX_RECORD_BYTES + 1]
+        if block and block.damage:
+            rejects.add(number - 1, block.damage, "")
 
 
-def _batch(whole: bytes, first: int, rejects: Rejects) -> pa.RecordBatch:
-    """Cut `whole`, which ends with a newline, into lines without copying it."""
-    ends = np.flatnonzero(np.frombuffer(whole, dtype=np.uint8) == ord("\n")).astype(np.int32)
+def _batch(whole: bytes, ends: np.ndarray, first: int, rejects: Rejects) -> pa.RecordBatch:
+    """Cut `whole` after each newline, of which `ends` are the places, into lines without copying it."""
     offsets = np.concatenate([np.zeros(1, np.int32), ends + 1])
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(whole)]
-    numbers = pa.array(np.arange(first, first + len(ends)))
+    lines = pa.Array.from_buffers(pa.binary(), len(ends), [None, pa.py_buffer(offsets), pa.py_buffer(whole)])
+    if np.diff(offsets).max() > MAX_RECORD_BYTES:
+        return _sound(lines, first, rejects)
     try:
-        whole.decode()
-    except UnicodeDecodeError:
-        return _decoded(pa.Array.from_buffers(pa.binary(), len(ends), buffers), first, rejects)
-    return pa.record_batch([numbers, pa.Array.from_buffers(pa.string(), len(ends), buffers)], schema=LINES)
+        return pa.record_batch([np.arange(first, first + len(ends)), lines.cast(pa.string())], schema=RECORDS)
+    except pa.ArrowInvalid:
+        return _sound(lines, first, rejects)
 
 
-def _decoded(lines: pa.BinaryArray, first: int, rejects: Rejects) -> pa.RecordBatch:
+def _sound(lines: pa.BinaryArray, first: int, rejects: Rejects) -> pa.RecordBatch:
+    """Line by line: those that are UTF-8 and not too long."""
     numbers, texts = [], []
-    for number, line in enumerate(lines.to_pylist(), start=first):
+    for number, line in enumerate(lines, start=first):
+        content = line.as_buffer().to_pybytes()
         try:
-            texts.append(line.decode())
+            if len(content) > MAX_RECORD_BYTES:
+                rejects.add(number, TOO_LONG, content[:MAX_RECORD_BYTES].decode(errors="backslashreplace"))
+                continue
+            texts.append(content.decode())
             numbers.append(number)
         except UnicodeDecodeError:
-            rejects.add(number, "not UTF-8", line.decode(errors="backslashreplace"))
-    return pa.record_batch([numbers, texts], schema=LINES)
+            rejects.add(number, NOT_UTF8, content.decode(errors="backslashreplace"))
+    return pa.record_batch([numbers, texts], schema=RECORDS)
 
 
-def _blocks(path: Path, rejects: Rejects) -> Iterator[bytes]:
-    """The bytes of a file, inflated if it is gzip by its first two bytes."""
-    with path.open("rb") as file:
-        magic = file.read(2)
-        file.seek(0)
-        if magic != b"\x1f\x8b":
-            while block := file.read(BLOCK_BYTES):
-                yield block
-            return
-        waiting, size = [], 0
-        for piece in _inflate(file, rejects):
-            waiting.append(piece)
-            size += len(piece)
-            if size >= BLOCK_BYTES:
-                yield b"".join(waiting)
-                waiting, size = [], 0
-        if waiting:
-            yield b"".join(waiting)
+def _elements(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBatch]:
+    """The elements of a JSON array, each with the line on which it begins."""
+    utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    text, number = "", 1
+    for block in chain(blocks, [None]):
+        if block is not None:
+            text += utf8.decode(block.content)
+            if block.damage:
+                rejects.add(number + text.count("\n"), block.damage, "")
+        numbers, texts, done = [], [], 0
+        for start, end, is_json in _spans(text, 0 if block is None else MAX_RECORD_BYTES):
+            number += text.count("\n", done, start)
+            raw = text[start : min(end, start + MAX_RECORD_BYTES)]
+            sound, is_utf8 = _as_utf8(raw)
+            if is_json and is_utf8 and end - start <= MAX_RECORD_BYTES:
+                numbers.append(number)
+                texts.append(raw)
+            else:
+                rejects.add(number, NOT_UTF8 if not is_utf8 else TOO_LONG if is_json else NOT_JSON, sound)
+            number += text.count("\n", start, end)
+            done = end
+        yield pa.record_batch([numbers, texts], schema=RECORDS)
+        text = text[done:]
+    if "]" not in text:
+        rejects.add(number, OPEN_ARRAY, "")
 
 
-def _inflate(file: BinaryIO, rejects: Rejects) -> Iterator[bytes]:
-    """Inflate all members of a gzip stream, as far as it is sound."""
-    member = zlib.decompressobj(wbits=31)
-    while piece := file.read(READ_BYTES):
-        while piece:
-            if member.eof:
-                member = zlib.decompressobj(wbits=31)
-            try:
-                yield member.decompress(piece)
-            except zlib.error:
-                rejects.add(0, "damaged gzip: what follows is lost", "")
-                return
-            piece = member.unused_data
-    if not member.eof:
-        rejects.add(0, "truncated gzip: what follows is lost", "")
+def _spans(text: str, least: int) -> Iterator[tuple[int, int, bool]]:
+    """Begin and end of each element, and whether it is JSON, as long as more than `least` characters lie ahead.
+
+    So whatever the decoder cannot read is damage, not lack of text; it goes on at the next line that opens an object.
+    """
+    decoder, end = json.JSONDecoder(), 0
+    while len(text) - (start := _GAP.match(text, end).end()) > least:  # type: ignore[union-attr]
+        try:
+            end = decoder.raw_decode(text, start)[1]
+            yield start, end, True
+        except (ValueError, RecursionError):
+            next_element = _NEXT_ELEMENT.search(text, start)
+            end = next_element.start() if next_element else len(text)
+            yield start, end, False
+
+
+def _as_utf8(text: str) -> tuple[str, bool]:
+    """The text with undecodable bytes written as escapes, and whether there were none."""
+    if text.isascii():
+        return text, True
+    content = text.encode(errors="surrogateescape")
+    readable = content.decode(errors="backslashreplace")
+    return readable, len(readable) == len(text)

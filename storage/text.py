@@ -3,18 +3,31 @@
 import html
 import re
 
-_SCRIPT = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+MAX_PRICE, MAX_PRICE_CHARACTERS = 1e9, 40
+
+# One that is never closed runs to the end, as in a browser; so every pattern here takes linear time.
+_SCRIPT = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[/!a-zA-Z][^<>]*>")
 _SPACE = re.compile(r"\s+")
-_PRICE = re.compile(r"\s*\$?\s*(\d[\d,]*(?:\.\d+)?)\s*")
+_PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
+_PAGE_SCRIPT = "getTime()"  # titles of the 2018 release that are a piece of the shop's own JavaScript
 
 
 def clean(text: object) -> str:
-    """Plain text of something that may be HTML: no scripts, tags or entities, single spaces; "" for what is no text."""
-    if not isinstance(text, str):
+    """Plain text of something that may be HTML: no scripts, tags or entities, single spaces; "" for what is no text.
+
+    Markup that was escaped once too often (`&lt;b&gt;`, `&amp;amp;`) goes too.
+    """
+    if not isinstance(text, str) or _PAGE_SCRIPT in text:
         return ""
-    without_tags = _TAG.sub(" ", _SCRIPT.sub(" ", text))
-    return _SPACE.sub(" ", html.unescape(without_tags)).strip()
+    for _ in range(2):
+        if "<" in text:
+            text = _TAG.sub(" ", _SCRIPT.sub(" ", text))
+        if "&" in text:
+            text = html.unescape(text)
+    if not is_writable(text):
+        text = text.encode(errors="ignore").decode()
+    return _SPACE.sub(" ", text).strip()
 
 
 def clean_all(texts: object) -> list[str]:
@@ -23,9 +36,24 @@ def clean_all(texts: object) -> list[str]:
     return list(dict.fromkeys(filter(None, map(clean, parts))))
 
 
+def is_writable(text: str) -> bool:
+    """Whether UTF-8 can write it: JSON may hold half of a surrogate pair, which no character is."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def price_of(value: object) -> float | None:
     """US dollars of a number or of "$1,250.00"; None for "", HTML, ranges and whatever else is no single price."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if isinstance(value, bool):
         return None
-    found = _PRICE.fullmatch(str(value))
+    if isinstance(value, int | float):
+        return float(value) if 0 <= value < MAX_PRICE else None
+    if not isinstance(value, str) or len(value) > MAX_PRICE_CHARACTERS:
+        return None
+    found = _PRICE.fullmatch(value.strip())
     return float(found[1].replace(",", "")) if found else None

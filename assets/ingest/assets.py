@@ -4,13 +4,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from assets.dataset import Stage, dataset_asset
-from assets.settings import ItemSettings, SourceSettings, StageSettings
+from assets.settings import ItemSettings, ReviewSettings, SourceSettings
 from storage.amazon import read_items, read_reviews
 from storage.io_managers import Made
-from storage.lines import Rejects
+from storage.rejects import RejectCounts, Rejects, rejects_path
 from storage.sample import SampleSize
 from storage.sources import obtain
-from storage.tables import write_table
 
 
 @dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="download")
@@ -33,15 +32,15 @@ def _raw(stage: Stage, config: SourceSettings, kind: Literal["reviews", "metadat
     return Made(obtained.path, {**obtained.facts, "format": stage.dataset.format})
 
 
-@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="1")
-def reviews(stage: Stage, config: StageSettings, raw_reviews: Path) -> Made:
+@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="2")
+def reviews(stage: Stage, config: ReviewSettings, raw_reviews: Path) -> Made:
     """Who rated what, how and when: every sound line of the dump, in its order; the others lie in `rejects`."""
     rejects = Rejects()
     rows = read_reviews(raw_reviews, stage.dataset.format, rejects)
     return Made(rows, lambda: _keep_rejects(stage, rejects))
 
 
-@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="1")
+@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="2")
 def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
     """The catalogue: title, brand, categories, price, picture URLs, and the cleaned text that the encoder reads."""
     rejects = Rejects()
@@ -51,6 +50,11 @@ def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
 
 def _keep_rejects(stage: Stage, rejects: Rejects) -> dict[str, Any]:
     """Publish what a reader left out beside its table, and count it."""
-    path = stage.root.path(stage.asset, stage.dataset.name, ".rejects.parquet")
-    write_table(path, "rejects", rejects.table())
-    return {"rejected_rows": len(rejects), "rejected_by_reason": rejects.by_reason()}
+    path = rejects_path(stage.root, stage.asset, stage.dataset.name)
+    rejects.write(path)
+    counts = RejectCounts(path)
+    return {
+        "rejected_rows": counts.rejected,
+        "duplicate_rows": counts.duplicates,
+        "rejected_by_reason": counts.by_reason,
+    }

@@ -5,45 +5,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
-from assets.interactions.kcore import first_of_pairs, k_core, numbered
+from assets.interactions.core import core_interactions
 from assets.interactions.splits import leave_one_out_split, random_split, ratio_811_split, temporal_split
 from assets.settings import CoreSettings, IndexSettings, SplitSettings
 from storage.errors import InputError
 from storage.io_managers import Made
+from storage.tables import CodedReviews
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="1", starts_numbering=True)
-def interactions(stage: Stage, config: CoreSettings, reviews: pa.Table) -> Made:
+def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> Made:
     """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user, item."""
-    kept = reviews
-    if config.min_rating is not None:
-        kept = reviews.filter(pc.greater_equal(reviews["rating"], config.min_rating))
-    rated = len(kept)
-    user, _ = numbered(kept["user_id"])
-    item, _ = numbered(kept["item_id"])
-    first = first_of_pairs(user, item, kept["timestamp"].to_numpy())
-    core = first[k_core(user[first], item[first], config.user_core, config.item_core)]
-    if not len(core):
-        raise InputError(
-            f"none of the {len(first):,} interactions is in the core "
-            f"(user_core {config.user_core}, item_core {config.item_core}, min_rating {config.min_rating})"
-        )
-    core = core[np.lexsort((item[core], user[core]))]
-    rows = kept.take(pa.array(core))
-    user, user_ids = numbered(rows["user_id"])
-    item, item_ids = numbered(rows["item_id"])
-    columns = [pa.array(user), pa.array(item), *(rows[name] for name in ("user_id", "item_id", "rating", "timestamp"))]
-    table = pa.table(columns, names=["user", "item", "user_id", "item_id", "rating", "timestamp"])
-    funnel = {
-        "reviews": len(reviews),
-        "after_rating_filter": rated,
-        "after_deduplication": len(first),
-        "in_core": len(core),
-        "users": len(user_ids),
-        "items": len(item_ids),
-        "sparsity": 1 - len(core) / (len(user_ids) * len(item_ids)),
-    }
-    return Made(table, funnel)
+    core = core_interactions(reviews, config)
+    return Made(core.stream(), core.funnel)
 
 
 @dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="1", starts_numbering=True)

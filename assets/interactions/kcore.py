@@ -1,4 +1,4 @@
-"""De-duplication and the k-core, on integer codes."""
+"""De-duplication, the k-core and the numbering of what is left, on integer codes."""
 
 import numpy as np
 import pyarrow as pa
@@ -14,16 +14,22 @@ def first_of_pairs(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) ->
     if not len(user):
         return np.zeros(0, dtype=np.int64)
     pair = user.astype(np.int64) * (int(item.max()) + 1) + item
-    order = np.lexsort((timestamp, pair))
-    is_first = np.ones(len(order), dtype=bool)
-    is_first[1:] = pair[order[1:]] != pair[order[:-1]]
-    return np.sort(order[is_first])
+    order = np.argsort(pair)
+    same_as_last = pair[order[1:]] == pair[order[:-1]]
+    # Few pairs come twice; only their rows are sorted by time.
+    repeated = np.sort(order[np.append(same_as_last, False) | np.append(False, same_as_last)])
+    repeated = repeated[np.lexsort((timestamp[repeated], pair[repeated]))]
+    is_later = pair[repeated[1:]] == pair[repeated[:-1]]
+    keep = np.ones(len(user), dtype=bool)
+    keep[repeated[1:][is_later]] = False
+    return np.flatnonzero(keep)
 
 
 def k_core(user: np.ndarray, item: np.ndarray, user_core: int, item_core: int) -> np.ndarray:
     """Mask of the largest set of rows in which every user has `user_core` rows and every item `item_core`.
 
-    Rounds of counting until nothing more falls: each round removes all rows of users, then of items, with too few.
+    Rounds until nothing more falls: each removes all rows of the users, then of the items, that have too few, and
+    counts down what the other side loses by it.
 
     Args:
         user, item: int [n] codes from 0, each pair at most once.
@@ -31,25 +37,31 @@ def k_core(user: np.ndarray, item: np.ndarray, user_core: int, item_core: int) -
     Returns:
         bool [n].
     """
-    rows = np.arange(len(user))
-    while len(rows):
-        before = len(rows)
-        for codes, least in ((user, user_core), (item, item_core)):
-            counts = np.bincount(codes[rows])
-            rows = rows[counts[codes[rows]] >= least]
-            if not len(rows):
-                break
-        if len(rows) == before:
-            break
-    mask = np.zeros(len(user), dtype=bool)
-    mask[rows] = True
-    return mask
+    codes, least = (user, item), (user_core, item_core)
+    counts = [np.bincount(side) for side in codes]
+    falling = True
+    while falling:
+        falling = False
+        for side, other in ((0, 1), (1, 0)):
+            weak = (counts[side] > 0) & (counts[side] < least[side])
+            if weak.any():
+                falling = True
+                falls = weak[codes[side]]
+                counts[side][weak] = 0
+                counts[other] -= np.bincount(codes[other][falls], minlength=len(counts[other]))
+                codes = (codes[0][~falls], codes[1][~falls])
+    return (counts[0] > 0)[user] & (counts[1] > 0)[item]
 
 
-def numbered(ids: pa.ChunkedArray) -> tuple[np.ndarray, pa.Array]:
-    """Codes int32 [n] of string ids by their rank, and the distinct ids in that order."""
-    encoded = ids.combine_chunks().dictionary_encode()
-    order = pc.sort_indices(encoded.dictionary).to_numpy()
-    rank = np.empty(len(order), dtype=np.int32)
-    rank[order] = np.arange(len(order), dtype=np.int32)
-    return rank[encoded.indices.to_numpy()], encoded.dictionary.take(pa.array(order))
+def numbered(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
+    """Number int32 [n] those ids that occur, without gaps and in the order of the ids; and these ids in that order.
+
+    Args:
+        codes: int [n], places in `ids`.
+    """
+    present = np.flatnonzero(np.bincount(codes, minlength=len(ids)))
+    names = ids.take(pa.array(present))
+    order = pc.sort_indices(names).to_numpy()
+    number = np.empty(len(ids), dtype=np.int32)
+    number[present[order]] = np.arange(len(order), dtype=np.int32)
+    return number[codes], names.take(pa.array(order))

@@ -1,0 +1,79 @@
+"""Reviews become the table `interactions`: filtered, one row a pair, k-core, numbered and sorted."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from assets.interactions.kcore import first_of_pairs, k_core, numbered
+from assets.settings import CoreSettings
+from storage.errors import InputError
+from storage.schemas import SCHEMAS
+from storage.tables import CodedReviews
+
+BATCH_ROWS = 1 << 16
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The rows of the table `interactions`, sorted by (user, item), and how many reviews each step has left.
+
+    Attributes:
+        user, item: int32 [n], places in `user_ids` and `item_ids`; rating: float32 [n]; timestamp: int64 [n].
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    rating: np.ndarray
+    timestamp: np.ndarray
+    user_ids: pa.Array
+    item_ids: pa.Array
+    funnel: dict[str, int | float]
+
+    def stream(self) -> pa.RecordBatchReader:
+        """The table in batches: strings exist for one batch at a time."""
+        return pa.RecordBatchReader.from_batches(SCHEMAS["interactions"], self._batches())
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for first in range(0, len(self.user), BATCH_ROWS):
+            rows = slice(first, first + BATCH_ROWS)
+            user, item = pa.array(self.user[rows]), pa.array(self.item[rows])
+            ids = (self.user_ids.take(user), self.item_ids.take(item))
+            columns = [user, item, *ids, pa.array(self.rating[rows]), pa.array(self.timestamp[rows])]
+            yield pa.record_batch(columns, schema=SCHEMAS["interactions"])
+
+
+def core_interactions(reviews: CodedReviews, settings: CoreSettings) -> Interactions:
+    """Rating filter, then one row a pair (the earliest), then the k-core.
+
+    Raises:
+        InputError: nothing is left.
+    """
+    user, item = reviews.user, reviews.item
+    rated = np.arange(len(user))
+    if settings.min_rating is not None:
+        rated = np.flatnonzero(reviews.rating >= settings.min_rating)
+    first = rated[first_of_pairs(user[rated], item[rated], reviews.timestamp[rated])]
+    core = first[k_core(user[first], item[first], settings.user_core, settings.item_core)]
+    if not len(core):
+        raise InputError(
+            f"none of the {len(first):,} interactions is in the core "
+            f"(user_core {settings.user_core}, item_core {settings.item_core}, min_rating {settings.min_rating})"
+        )
+    user, user_ids = numbered(user[core], reviews.user_ids)
+    item, item_ids = numbered(item[core], reviews.item_ids)
+    order = np.argsort(user.astype(np.int64) * len(item_ids) + item)
+    rows = core[order]
+    funnel = {
+        "reviews": len(reviews.user),
+        "after_rating_filter": len(rated),
+        "after_deduplication": len(first),
+        "in_core": len(core),
+        "users": len(user_ids),
+        "items": len(item_ids),
+        "sparsity": 1 - len(core) / (len(user_ids) * len(item_ids)),
+    }
+    return Interactions(
+        user[order], item[order], reviews.rating[rows], reviews.timestamp[rows], user_ids, item_ids, funnel
+    )
