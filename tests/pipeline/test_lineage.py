@@ -21,8 +21,8 @@ LINEAGE = {
 }  # fmt: skip
 PAID_FOR = {"image_embeddings", "text_embeddings", "gated_lightgcn", "lightgcn", "bpr_mf"}
 CHECKS = {
-    "items_unique", "interactions_unique", "core_holds", "item_index_dense", "splits_complete",
-    "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range",
+    "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
+    "splits_complete", "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range",
 }  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
     reviews, interactions = table(sample, "reviews"), table(sample, "interactions")
     rejects = read_table(sample.root.path("reviews", "sample", ".rejects.parquet"))
     assert rejects["reason"].to_pylist() == [
-        "not JSON", "rating is no number", "no user_id", "not UTF-8", "no user_id",
+        "not a JSON object", "rating is no number", "no user_id", "not UTF-8", "no user_id",
     ]  # fmt: skip
     assert sample.metadata("reviews", "sample")["rejected_rows"] == 5
     assert len(table(sample, "items")) == 332
@@ -71,7 +71,7 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
 def test_checks_ran_for_the_partition_and_passed(sample: Pipeline) -> None:
     result = sample.run("sample", "key:items or key:leaderboard or key:splits")
     passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
-    assert passed == {"items_unique": True, "metrics_in_range": True, "splits_complete": True}
+    assert passed == dict.fromkeys(("items_usable", "items_unique", "metrics_in_range", "splits_complete"), True)
     declared = {key.name for key in sample.definitions.resolve_asset_graph().asset_check_keys}
     assert declared == CHECKS
 
