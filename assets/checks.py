@@ -23,7 +23,7 @@ def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetC
     root = context.resources.data_root
     manifest = root.manifest(asset, context.partition_key)
     counts = RejectCounts(rejects_path(root, asset, context.partition_key))
-    rate, most = counts.rate(manifest.rows), manifest.settings["max_reject_rate"]
+    rate, most = counts.rate(manifest.rows), manifest.recipe.settings["max_reject_rate"]
     return passed_if(
         rate <= most and not counts.damaged,
         kept=manifest.rows,
@@ -60,7 +60,7 @@ def interactions_unique(interactions: pa.Table) -> dg.AssetCheckResult:
 
 @dataset_check("interactions", "Every user and every item has as many interactions as the core asks for.")
 def core_holds(context: dg.AssetCheckExecutionContext, interactions: pa.Table) -> dg.AssetCheckResult:
-    settings = context.resources.data_root.manifest("interactions", context.partition_key).settings
+    settings = context.resources.data_root.manifest("interactions", context.partition_key).recipe.settings
     least_user, least_item = (int(np.bincount(interactions[side].to_numpy()).min()) for side in ("user", "item"))
     holds = least_user >= settings["user_core"] and least_item >= settings["item_core"]
     return passed_if(holds, least_of_a_user=least_user, least_of_an_item=least_item)

@@ -12,13 +12,16 @@ import pydantic
 
 from assets.settings import ALL_SETTINGS, StageSettings
 from models.errors import ModelError
-from storage.catalogue import Catalogue, Dataset, first_mistake, load_catalogue
+from storage.catalogue import Dataset, first_mistake, load_catalogue
 from storage.errors import InputError
 from storage.io_managers import Made, Product, as_failure, manifest_metadata
-from storage.layout import DataRoot, Manifest
+from storage.layout import DataRoot, Manifest, Recipe
 from storage.progress import Progress
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
+
+# Settings that change how an artefact is made, but not what it is.
+IMMATERIAL = {"force", "device", "image_batch", "text_batch"}
 
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
 Settings = TypeVar("Settings", bound=StageSettings)
@@ -31,7 +34,6 @@ class Stage:
     asset: str
     dataset: Dataset
     root: DataRoot
-    catalogue: Catalogue
 
     def progress(self, total: int | None, unit: str) -> Progress:
         return Progress(f"{self.asset} {self.dataset.name}", total, unit)
@@ -48,17 +50,15 @@ def dataset_asset(
     code_version: str,
     io_manager: str = "tables",
     reuse: bool = False,
+    outside: Callable[[Any], dict[str, str]] | None = None,
     starts_numbering: bool = False,
-    pool: str | None = None,
-    retry: dg.RetryPolicy | None = None,
     deps: Sequence[str] = (),
-    name: str | None = None,
-    description: str | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
     """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
 
     Args:
         reuse: use what is there again when inputs, settings and code version are what it was made of.
+        outside: from the settings, versions of what the function reads besides its inputs, such as weights.
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
             be of one mind about its data version.
         deps: upstream assets that the function reads by itself.
@@ -69,55 +69,51 @@ def dataset_asset(
         def make(context: dg.AssetExecutionContext, config: StageSettings, **inputs: Any) -> Any:
             started = time.perf_counter()
             with as_failure(context.partition_key, InputError, ModelError):
-                catalogue, root = context.resources.catalogue, context.resources.data_root
-                asset = context.asset_key.path[-1]
-                stage = Stage(asset, catalogue.dataset(context.partition_key), root, catalogue)
-                given = _given_in_run(context)
-                in_force, origins = settings_in_force(type(config), stage.dataset, given)
+                stage = _stage(context)
+                in_force, origins = settings_in_force(type(config), stage.dataset, _given_in_run(context))
+                context.add_asset_metadata({"settings": settings_table(in_force, origins)})
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
-                versions = {manifest.asset: manifest.data_version for manifest in upstream}
+                recipe = Recipe(
+                    code_version=code_version,
+                    settings=in_force.model_dump(exclude=IMMATERIAL) | (outside(in_force) if outside else {}),
+                    inputs={manifest.asset: manifest.data_version for manifest in upstream},
+                )
                 numbering = common_numbering(upstream)
-                context.add_asset_metadata({"settings": settings_table(in_force, origins)})
-                settings = in_force.model_dump(exclude={"force"})
-                last = root.find_manifest(asset, stage.dataset.name) if reuse and not in_force.force else None
-                if last and last.made_of(code_version, settings, versions) and root.artefact(last):
-                    context.log.info(f"{asset} {stage.dataset.name}: nothing has changed, used again")
-                    return dg.MaterializeResult(
-                        metadata={**manifest_metadata(root, last), "reused": True},
-                        data_version=dg.DataVersion(last.data_version),
-                    )
+                last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
+                if last and last.recipe == recipe and not in_force.force:
+                    return _used_again(context, stage, last)
                 value = function(stage, in_force, **inputs)
-                made = value if isinstance(value, Made) else Made(value)
-            return Product(
-                made=made,
-                context=context,
-                dataset=stage.dataset.name,
-                code_version=code_version,
-                settings=settings,
-                inputs=versions,
-                numbering=numbering,
-                starts_numbering=starts_numbering,
-                started=started,
-            )
+            made = value if isinstance(value, Made) else Made(value)
+            return Product(made, context, stage.dataset.name, recipe, numbering, starts_numbering, started)
 
         make.__signature__ = _dagster_signature(function)  # type: ignore[attr-defined]
         return dg.asset(
-            name=name,
-            description=description or inspect.getdoc(function),
+            description=inspect.getdoc(function),
             partitions_def=DATASETS,
             group_name=group,
             kinds=kinds,
             code_version=code_version,
             io_manager_key=io_manager,
             required_resource_keys={"catalogue", "data_root"},
-            retry_policy=retry,
-            pool=pool,
             deps=list(deps),
         )(make)
 
     return decorate
+
+
+def _stage(context: dg.AssetExecutionContext) -> Stage:
+    dataset = context.resources.catalogue.dataset(context.partition_key)
+    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root)
+
+
+def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest) -> dg.MaterializeResult:
+    context.log.info(f"{stage.asset} {stage.dataset.name}: nothing has changed, used again")
+    return dg.MaterializeResult(
+        metadata={**manifest_metadata(stage.root, last), "reused": True},
+        data_version=dg.DataVersion(last.data_version),
+    )
 
 
 def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:
@@ -140,9 +136,10 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
     """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
 
     Raises:
-        InputError: the catalogue names a setting that no asset has, or gives a value that does not fit.
+        InputError: the catalogue names a setting that no asset has (`force` belongs to a run alone), or gives a value
+            that does not fit.
     """
-    known = {name for settings in ALL_SETTINGS for name in settings.model_fields}
+    known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - {"force"}
     for name in dataset.settings:
         if name not in known:
             raise InputError(f"the catalogue's settings have {name!r}, which no asset has")

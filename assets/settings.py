@@ -79,7 +79,7 @@ class PictureSettings(StageSettings):
 class ImageEncoderSettings(StageSettings):
     """The encoder of pictures."""
 
-    image_encoder: str = Field("ViT-B-32", description="An open_clip architecture, or the path of a model's config.")
+    image_encoder: str = Field("ViT-B-32", description="An open_clip architecture, or 'tiny', a small one of ours.")
     image_weights: str = Field(
         "laion2b_s34b_b79k",
         description="An open_clip tag, the path of a checkpoint, or 'untrained' for seeded random weights.",
@@ -103,6 +103,7 @@ class ModelSettings(TrainerConfig, StageSettings):
     """Training of a recommender whose make-up is given by its name."""
 
     dim: int = Field(64, ge=1, description="Length of user and item vectors.")
+    score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
 
 
 class GatedSettings(ModelSettings):

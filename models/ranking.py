@@ -11,6 +11,8 @@ import scipy.sparse as sp
 import torch
 from torch import Tensor
 
+from models.errors import ModelError
+
 BLOCK_USERS = 256
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "hit_rate")
@@ -61,7 +63,7 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
     """Rank all items for `users` in blocks; what `masked` [users, items] holds for a user is left out.
 
     Raises:
-        ValueError: a score is not a number.
+        ModelError: a score is not a finite number.
     """
     user_vectors, item_vectors = scorer.tensors()
     tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(len(item_vectors)))
@@ -70,8 +72,8 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
     for start in range(0, len(users), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
         scores = user_vectors[torch.from_numpy(block)] @ item_vectors.T  # [block, items]
-        if torch.isnan(scores).any():
-            raise ValueError("a model gave a score that is not a number")
+        if not torch.isfinite(scores).all():
+            raise ModelError("a model gave a score that is not finite; a lower learning_rate helps")
         seen = masked[block]
         rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
         scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf

@@ -83,7 +83,7 @@ def _epoch(
         layer_0 = model.layer_0()
         final = model.propagated(layer_0)
         rows = user, positive + model.users, negative + model.users
-        # Not final[row]: the gradient of indexing adds in no fixed order, so that no two runs were equal.
+        # Not final[row]: on a CPU the gradient of indexing adds in no fixed order, and no two runs are equal.
         loss = bpr_loss(*(final.index_select(0, row) for row in rows))
         loss = loss + config.l2 * l2_penalty(*(layer_0.index_select(0, row) for row in rows))
         optimiser.zero_grad(set_to_none=True)

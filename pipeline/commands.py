@@ -10,8 +10,12 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from dagster import DagsterEventType, EventLogEntry
 
 from storage.catalogue import Dataset, load_catalogue
 from storage.errors import InputError
@@ -22,18 +26,23 @@ SHOWN = {("recall", 10): "Recall@10", ("recall", 20): "Recall@20", ("ndcg", 10):
 
 
 def home(_: str) -> None:
-    """Make DAGSTER_HOME ready for use, once, whoever else is doing the same right now."""
+    """Make DAGSTER_HOME ready for use, once, whoever else is doing the same right now.
+
+    The settings of a home that is not the project's own are left alone.
+    """
     folder = Path(os.environ["DAGSTER_HOME"])
+    own = folder == PROJECT_ROOT / ".dagster"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        shutil.copyfile(PROJECT_ROOT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
+        if own or not (folder / "dagster.yaml").exists():
+            shutil.copyfile(PROJECT_ROOT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
         if not (folder / "history").exists():
             from dagster import DagsterInstance
 
             DagsterInstance.get().dispose()
-    if folder == PROJECT_ROOT / ".dagster":  # bare `dagster` commands look here
-        (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\n")
+    if own:  # bare `dagster` commands look here
+        (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\nGOMP_SPINCOUNT=1000\n")
 
 
 def check(name: str) -> None:
@@ -83,19 +92,16 @@ def show(name: str) -> None:
     table = about.join(values[list(SHOWN.values())]).sort_values("NDCG@20", ascending=False)
     print(f"\nLeaderboard of {name} (split {board['split_rule'].iloc[0]})\n")
     print(table.to_string(float_format="{:.4f}".format, formatters={"train_s": "{:.1f}".format}))
-    for failed in _failed_checks():
+    for failed in _failed_checks(name):
         print(f"\nCheck failed: {failed}")
     print(f"\nReport: {root.artefact(root.manifest('report', name))}")
 
 
 def why(name: str) -> None:
     """Print in one sentence why the last run failed."""
-    from dagster import DagsterEventType, DagsterInstance
+    from dagster import DagsterEventType
 
-    with DagsterInstance.get() as instance:
-        records = instance.get_run_records(limit=1)
-        events = instance.all_logs(records[0].dagster_run.run_id, DagsterEventType.STEP_FAILURE) if records else []
-    for entry in events:
+    for entry in _last_events(name, DagsterEventType.STEP_FAILURE):
         failure = entry.dagster_event.step_failure_data if entry.dagster_event else None
         if failure is None:
             continue
@@ -108,14 +114,20 @@ def why(name: str) -> None:
     raise InputError(f"Dataset {name}: the run did not start; what Dagster says above tells why.")
 
 
-def _failed_checks() -> list[str]:
-    """The checks of the last run that did not pass."""
-    from dagster import DagsterEventType, DagsterInstance
+def _last_events(name: str, kind: "DagsterEventType") -> list["EventLogEntry"]:
+    """Events of one kind of the last run of a dataset."""
+    from dagster import DagsterInstance, RunsFilter
 
     with DagsterInstance.get() as instance:
-        records = instance.get_run_records(limit=1)
-        kind = DagsterEventType.ASSET_CHECK_EVALUATION
-        events = instance.all_logs(records[0].dagster_run.run_id, kind) if records else []
+        records = instance.get_run_records(RunsFilter(tags={"dagster/partition": name}), limit=1)
+        return list(instance.all_logs(records[0].dagster_run.run_id, kind)) if records else []
+
+
+def _failed_checks(name: str) -> list[str]:
+    """The checks of the last run of a dataset that did not pass."""
+    from dagster import DagsterEventType
+
+    events = _last_events(name, DagsterEventType.ASSET_CHECK_EVALUATION)
     checks = [entry.dagster_event.asset_check_evaluation_data for entry in events if entry.dagster_event]
     return [f"{check.check_name} of {check.asset_key.to_user_string()}" for check in checks if not check.passed]
 

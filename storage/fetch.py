@@ -9,24 +9,29 @@ import ipaddress
 import logging
 import re
 import socket
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 import pyarrow as pa
 from aiohttp.abc import AbstractResolver, ResolveResult
 from PIL import Image
+from yarl import URL
 
 from storage.pictures import PictureStore
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
 
 HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+ENDS_IN_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+# IPv6 networks whose addresses stand for IPv4 ones, private ones too: mapped, NAT64, Teredo, 6to4.
+TUNNELS = [
+    ipaddress.ip_network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+]
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -90,7 +95,11 @@ async def _fetch_all(
     places = asyncio.Semaphore(limits.concurrency)
     connector = aiohttp.TCPConnector(resolver=PublicResolver(), limit=limits.concurrency)
     timeout = aiohttp.ClientTimeout(total=limits.timeout_s)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    # Bodies are taken as they are: one that inflates could be far larger than it was sent.
+    plain = {"Accept-Encoding": "identity"}
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=timeout, headers=plain, auto_decompress=False
+    ) as session:
 
         async def one(item: Wanted) -> dict[str, Any]:
             async with places:
@@ -112,6 +121,7 @@ def _settled(last: dict[str, Any], item: Wanted, store: PictureStore) -> bool:
 async def _fetch(
     item: Wanted, base: Path | None, store: PictureStore, limits: FetchLimits, session: aiohttp.ClientSession
 ) -> dict[str, Any]:
+    """The row of an item: its first usable picture, or the first failure, one that may pass before one for good."""
     row: dict[str, Any] = dict.fromkeys(SCHEMAS["item_images"].names)
     row |= {"item_id": item.item_id, "status": "missing"}
     for url in item.urls:
@@ -119,8 +129,9 @@ async def _fetch(
             content = await _download(url, limits, session) if HAS_SCHEME.match(url) else _read(url, base, limits)
             width, height = await asyncio.to_thread(decoded_size, content, limits.max_pixels)
         except RefusedError as refused:
-            if row["url"] is None:
-                row |= {"url": url, "status": str(refused)}
+            status = str(refused)
+            if row["url"] is None or (status.startswith(PASSING) and not row["status"].startswith(PASSING)):
+                row |= {"url": url, "status": status}
             continue
         key = store.add(content)
         return row | {
@@ -130,23 +141,19 @@ async def _fetch(
 
 
 def decoded_size(content: bytes, max_pixels: int) -> tuple[int, int]:
-    """Width and height of a picture that decodes to its last row.
+    """Width and height of a picture of a common format that decodes to its last row.
 
     Raises:
         RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(BytesIO(content)) as image:
-                if image.width * image.height > max_pixels:
-                    raise RefusedError("too_many_pixels")
-                image.load()
-                return image.size
-    except Image.DecompressionBombError:
-        raise RefusedError("too_many_pixels") from None
-    except RefusedError:
-        raise
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise RefusedError("too_many_pixels")
+            image.load()
+            return image.size
+    except (RefusedError, Image.DecompressionBombError) as error:
+        raise RefusedError("too_many_pixels") from error
     except Exception as error:  # decoders raise whatever they like on hostile bytes
         logger.debug("undecodable picture: %s", type(error).__name__)
         raise RefusedError("undecodable") from None
@@ -155,24 +162,28 @@ def decoded_size(content: bytes, max_pixels: int) -> tuple[int, int]:
 def _read(path: str, base: Path | None, limits: FetchLimits) -> bytes:
     if base is None:
         raise RefusedError("forbidden")
-    file = (base / path).resolve()
-    if not file.is_relative_to(base.resolve()):
-        raise RefusedError("forbidden")
-    if not file.is_file():
-        raise RefusedError("not_found")
-    if file.stat().st_size > limits.max_bytes:
-        raise RefusedError("too_large")
-    return file.read_bytes()
+    try:
+        file = (base / path).resolve()
+        if not file.is_relative_to(base.resolve()):
+            raise RefusedError("forbidden")
+        if not file.is_file():
+            raise RefusedError("not_found")
+        if file.stat().st_size > limits.max_bytes:
+            raise RefusedError("too_large")
+        return file.read_bytes()
+    except (OSError, ValueError):  # a path that no file system takes, or a file that may not be read
+        raise RefusedError("bad_path") from None
 
 
 async def _download(url: str, limits: FetchLimits, session: aiohttp.ClientSession) -> bytes:
     """The body of a URL, following redirects one by one so that each place is looked at before it is asked."""
     try:
+        place = URL(url)
         for _ in range(MAX_REDIRECTS):
-            require_public_url(url)
-            async with session.get(url, allow_redirects=False) as answer:
+            require_public(place)
+            async with session.get(place, allow_redirects=False) as answer:
                 if answer.status in REDIRECTS and "Location" in answer.headers:
-                    url = urljoin(url, answer.headers["Location"])
+                    place = place.join(URL(answer.headers["Location"]))
                     continue
                 if answer.status != 200:
                     raise RefusedError(f"http_{answer.status}")
@@ -195,22 +206,27 @@ async def _download(url: str, limits: FetchLimits, session: aiohttp.ClientSessio
         raise RefusedError("bad_url") from None
 
 
-def require_public_url(url: str) -> None:
-    """Raise RefusedError("forbidden") unless a URL is http(s) and its host is a name or a public address."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+def require_public(place: URL) -> None:
+    """Raise RefusedError("forbidden") unless a URL is http(s) and its host is a name or a public address.
+
+    It looks at the URL as the client will use it: in another spelling an address may look like a name.
+    """
+    if place.scheme not in ("http", "https") or not place.host:
         raise RefusedError("forbidden")
     try:
-        ipaddress.ip_address(parts.hostname)
+        ipaddress.ip_address(place.host)
     except ValueError:
+        if ENDS_IN_NUMBER.search(place.host):  # an address in a spelling that only some resolvers know
+            raise RefusedError("forbidden") from None
         return  # a name: PublicResolver looks at what it stands for
-    if not is_public(parts.hostname):
+    if not is_public(place.host):
         raise RefusedError("forbidden")
 
 
 def is_public(address: str) -> bool:
     """Whether an IP address belongs to the internet rather than to this machine or its network."""
-    return ipaddress.ip_address(address).is_global
+    found = ipaddress.ip_address(address)
+    return found.is_global and not found.is_multicast and not any(found in network for network in TUNNELS)
 
 
 class PublicResolver(AbstractResolver):

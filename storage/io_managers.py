@@ -16,7 +16,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from storage.errors import InputError
-from storage.layout import DataRoot, Manifest
+from storage.layout import DataRoot, Manifest, Recipe
 from storage.models import SavedModel, read_model, write_model
 from storage.publish import publishing, sha256_of
 from storage.tables import (
@@ -51,9 +51,7 @@ class Product:
     made: Made
     context: dg.AssetExecutionContext
     dataset: str
-    code_version: str
-    settings: dict[str, object]
-    inputs: dict[str, str]
+    recipe: Recipe
     numbering: dict[str, str]
     starts_numbering: bool
     started: float  # time.perf_counter()
@@ -61,11 +59,12 @@ class Product:
 
 @dataclass(frozen=True)
 class Published:
-    """Where a value was put, its data version, and its rows if it has rows."""
+    """Where a value was put, its data version, its rows if it has rows, its checksum if that is known already."""
 
     path: Path
     data_version: str
     rows: int | None = None
+    sha256: str | None = None
 
 
 class PublishingIOManager(dg.IOManager):
@@ -96,17 +95,16 @@ class PublishingIOManager(dg.IOManager):
             dataset=obj.dataset,
             path=str(path.relative_to(self.root.root) if path.is_relative_to(self.root.root) else path),
             bytes=size,
-            sha256=sha256_of(path),
+            sha256=published.sha256 or sha256_of(path),
             data_version=published.data_version,
-            code_version=obj.code_version,
-            settings=obj.settings,
-            inputs=obj.inputs,
+            recipe=obj.recipe,
             numbering=numbering,
+            facts=own,
             seconds=seconds,
             rows=published.rows,
         )
         self.root.write_manifest(manifest)
-        obj.context.add_asset_metadata({**manifest_metadata(self.root, manifest), **own})
+        obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
         obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
         obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
@@ -163,7 +161,8 @@ class FilesIOManager(PublishingIOManager):
     """Files that the asset has published itself: the value is their path."""
 
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
-        return Published(made.value, sha256_of(made.value)[:16])
+        sha256 = sha256_of(made.value)
+        return Published(made.value, sha256[:16], sha256=sha256)
 
     def load(self, path: Path, annotation: Any) -> Path:
         return path
@@ -198,4 +197,4 @@ def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
     }
     if manifest.rows is not None:
         facts["dagster/partition_row_count"] = manifest.rows
-    return facts
+    return {**facts, **manifest.facts}

@@ -6,6 +6,7 @@ data/ASSET/DATASET.manifest.json    what it was made of, beside it
 data/.work/                         what is not finished yet
 """
 
+import logging
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,7 +18,17 @@ import pydantic
 from storage.errors import InputError
 from storage.publish import publish_bytes, sha256_of
 
+logger = logging.getLogger(__name__)
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Recipe(pydantic.BaseModel):
+    """What an artefact is made of: where all of this is equal, so is the artefact."""
+
+    code_version: str
+    settings: dict[str, object]  # those that can change the result
+    inputs: dict[str, str]  # data version of every upstream asset
 
 
 class Manifest(pydantic.BaseModel):
@@ -29,16 +40,11 @@ class Manifest(pydantic.BaseModel):
     bytes: int
     sha256: str
     data_version: str
-    code_version: str
-    settings: dict[str, object]
-    inputs: dict[str, str]  # data version of every upstream asset
+    recipe: Recipe
     numbering: dict[str, str]  # data version of the assets that its integer ids come from
+    facts: dict[str, object]  # what a person was shown of it
     seconds: float
     rows: int | None = None
-
-    def made_of(self, code_version: str, settings: dict[str, object], inputs: dict[str, str]) -> bool:
-        """Whether making it again from these would give it again."""
-        return (self.code_version, self.settings, self.inputs) == (code_version, settings, inputs)
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,17 @@ class DataRoot:
         except pydantic.ValidationError:
             raise InputError(f"{asset} of {dataset} has an unreadable manifest; materialize {asset} again") from None
 
+    def find_sound(self, asset: str, dataset: str) -> Manifest | None:
+        """The manifest of an artefact that is what it says; None, with a warning, of one that has to be made again."""
+        try:
+            manifest = self.find_manifest(asset, dataset)
+            if manifest is not None:
+                self.artefact(manifest)
+            return manifest
+        except InputError as error:
+            logger.warning(f"{error}; it is made again")
+            return None
+
     def manifest(self, asset: str, dataset: str) -> Manifest:
         """The manifest of an artefact that must be there."""
         found = self.find_manifest(asset, dataset)
@@ -88,7 +105,7 @@ class DataRoot:
         def visit(asset: str) -> None:
             if asset not in found:
                 manifest = self.manifest(asset, dataset)
-                for upstream in manifest.inputs:
+                for upstream in manifest.recipe.inputs:
                     visit(upstream)
                 found[asset] = manifest
 

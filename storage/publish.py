@@ -12,8 +12,8 @@ from pathlib import Path
 def publishing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it replaces `target` in one step, on any error it is gone.
 
-    The path yielded does not exist yet: the caller makes a file or a folder of it. A folder replaces nothing: folders
-    are immutable versions, and one that is there already is kept as it is.
+    The path yielded does not exist yet: the caller makes a file or a folder of it. Folders are immutable versions: one
+    that is there already is kept, unless something has changed it since.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -23,8 +23,9 @@ def publishing(target: Path) -> Iterator[Path]:
         if partial.is_dir():
             for path in partial.rglob("*"):
                 _flush(path)
-            if target.exists():
+            if target.exists() and sha256_of(target) == sha256_of(partial):
                 return
+            _remove(target)
         _flush(partial)
         partial.replace(target)
         _flush(target.parent)

@@ -37,7 +37,7 @@ def leaderboard(
     common = {
         "dataset": stage.dataset.name,
         "dataset_version": made.data_version,
-        "split_rule": made.settings["split"],
+        "split_rule": made.recipe.settings["split"],
         "block": "controlled",
         "p_holm": None,
         "trials": 0,
@@ -68,16 +68,20 @@ def recommendations(
     interactions: pa.Table,
     item_index: pa.Table,
     gated_lightgcn: SavedModel,
+    popularity: SavedModel,
 ) -> Made:
-    """The best items for every user by the gated LightGCN, without those that the user has in train."""
+    """The best items for every user by the gated LightGCN, without those that the user has in train.
+
+    Users of whom train knows nothing are recommended what is popular.
+    """
     parts = Parts.of(splits)
+    item_ids = item_index["item_id"].combine_chunks()
     rows = pa.RecordBatchReader.from_batches(
         SCHEMAS["recommendations"],
-        _recommended(
-            gated_lightgcn, parts, user_ids_of(interactions), item_index["item_id"].combine_chunks(), config.top_k
-        ),
+        _recommended(gated_lightgcn, popularity, parts, user_ids_of(interactions), item_ids, config.top_k),
     )
-    return Made(rows, {"model": "gated_lightgcn", "users": parts.users})
+    known = len(np.unique(parts.pairs(TRAIN)[0]))
+    return Made(rows, {"users_by_gated_lightgcn": known, "users_by_popularity": parts.users - known})
 
 
 def user_ids_of(interactions: pa.Table) -> pa.Array:
@@ -88,16 +92,18 @@ def user_ids_of(interactions: pa.Table) -> pa.Array:
 
 
 def _recommended(
-    model: SavedModel, parts: Parts, user_ids: pa.Array, item_ids: pa.Array, top_k: int
+    model: SavedModel, fallback: SavedModel, parts: Parts, user_ids: pa.Array, item_ids: pa.Array, top_k: int
 ) -> Iterator[pa.RecordBatch]:
     from assets.evaluation.judge import scorer_of
     from models.ranking import BLOCK_USERS, matrix_of, rank
 
     seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    scorer = scorer_of(model)
     for start in range(0, parts.users, BLOCK_USERS):
         users = np.arange(start, min(start + BLOCK_USERS, parts.users))
-        ranking = rank(scorer, users, seen, top_k)
+        unknown = np.diff(seen[users].indptr) == 0
+        ranking = rank(scorer_of(model), users, seen, top_k)
+        popular = rank(scorer_of(fallback), users[unknown], seen, top_k)
+        ranking.items[unknown], ranking.scores[unknown] = popular.items, popular.scores
         there = ranking.items >= 0
         places = np.broadcast_to(np.arange(1, ranking.items.shape[1] + 1, dtype=np.int32), there.shape)
         owners = np.broadcast_to(users[:, None], there.shape)

@@ -10,6 +10,7 @@ import numpy as np
 from assets.evaluation.significance import bootstrap_intervals
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
+from storage.errors import InputError
 from storage.models import SavedModel
 
 
@@ -21,26 +22,31 @@ def scorer_of(model: SavedModel) -> Scorer:
 def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> list[dict[str, Any]]:
     """Metrics of one model on the test split, for users with train items and, apart, for users without any.
 
-    Items that train does not know stay in the denominator.
+    Items that train does not know stay in the denominator. `eval_s` is ranking and metrics, without the intervals.
+
+    Raises:
+        InputError: no user has items both in train and in test.
     """
-    started = time.perf_counter()
     train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
     masked = matrix_of(*parts.pairs(TRAIN, VALIDATION), parts.users, parts.items) if mask_validation else train
     test = matrix_of(*parts.pairs(TEST), parts.users, parts.items)
     tested, known = np.diff(test.indptr) > 0, np.diff(train.indptr) > 0
-    rows = []
+    if not (tested & known).any():
+        raise InputError("no user has items both in train and in test; choose another 'split' or 'split_points'")
+    rows, eval_s = [], 0.0
     for stratum, chosen in (("all", tested & known), ("users_without_train", tested & ~known)):
         users = np.flatnonzero(chosen)
         if not len(users):
             continue
+        started = time.perf_counter()
         ranking = rank(scorer_of(model), users, masked, max(CUTOFFS), seed)
         by_user = ranking_metrics(ranking, users, test)
+        eval_s += time.perf_counter() - started
         values = np.stack(list(by_user.values()), axis=1)
         columns = np.stack([values.mean(axis=0), *bootstrap_intervals(values, seed)], axis=1).tolist()
         for (metric, cutoff), (value, low, high) in zip(by_user, columns, strict=True):
             row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
             rows.append(row | {"n_users": len(users)})
-    eval_s = time.perf_counter() - started
     about = {
         "model": model.config["model"],
         "loss": model.config["loss"],

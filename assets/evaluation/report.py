@@ -62,12 +62,14 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    with_value = {made.asset: made.facts["with_value"] for made in findings.lineage if "with_value" in made.facts}
     configs = {name: model.config for name, model in findings.models.items()}
     share = findings.models["gated_lightgcn"].tensors["visual_share"]
     return environment.get_template("report.html.j2").render(
         dataset=findings.dataset,
         split_rule=findings.leaderboard["split_rule"].iloc[0],
-        untrained=[asset for asset, facts in findings.encoders.items() if facts["weights"] == UNTRAINED],
+        untrained=[a for a, facts in findings.encoders.items() if facts["weights"] == UNTRAINED and with_value[a]],
+        without=[asset for asset, count in with_value.items() if not count],
         encoders=findings.encoders,
         numbers=dataset_numbers(findings),
         columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in HEADLINE],

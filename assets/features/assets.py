@@ -7,15 +7,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import IMMATERIAL, Stage, dataset_asset
 from assets.settings import ImageEncoderSettings, PictureSettings, TextEncoderSettings
+from models.encoders.weights import UNTRAINED, local_path
 from storage.fetch import FetchLimits, Wanted, fetch_pictures
 from storage.io_managers import Made
 from storage.pictures import PictureStore
+from storage.publish import sha256_of
 from storage.tables import embedding_table, read_table
 
 
-@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="1", pool="download", deps=["raw_metadata"])
+@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="1", deps=["raw_metadata"])
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
     """The first usable picture of every item, kept by its content; an item without one says why."""
     urls = dict(zip(items["item_id"].to_pylist(), items["image_urls"].to_pylist(), strict=True))
@@ -31,7 +33,13 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
     return Made(table, {"by_status": counts, "share_with_picture": counts.get("ok", 0) / max(len(table), 1)})
 
 
-@dataset_asset(group="features", kinds={"pytorch", "parquet"}, code_version="1", reuse=True, pool="encode")
+@dataset_asset(
+    group="features",
+    kinds={"pytorch", "parquet"},
+    code_version="1",
+    reuse=True,
+    outside=lambda config: local_weights(config.image_weights, "image_weights"),
+)
 def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table) -> Made:
     """What every item looks like: the vector that the image tower of CLIP gives to its picture."""
     from models.encoders.clip import ImageEncoder
@@ -50,7 +58,13 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
     return _embeddings(item_index, matrix, has_value, config.image_encoder, config.image_weights, len(distinct))
 
 
-@dataset_asset(group="features", kinds={"pytorch", "parquet"}, code_version="1", reuse=True, pool="encode")
+@dataset_asset(
+    group="features",
+    kinds={"pytorch", "parquet"},
+    code_version="1",
+    reuse=True,
+    outside=lambda config: local_weights(config.text_encoder, "text_encoder"),
+)
 def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table) -> Made:
     """What is written about every item: the vector that SBERT gives to its text."""
     from models.encoders.sbert import TextEncoder
@@ -64,6 +78,12 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     with stage.progress(len(there), "texts") as progress:
         matrix[has_value] = encoder.encode(there, progress.advance)
     return _embeddings(item_index, matrix, has_value, config.text_encoder, config.text_encoder, len(there))
+
+
+def local_weights(place: str, setting: str) -> dict[str, str]:
+    """The checksum of weights that a setting names by their path: other weights at the same path are other weights."""
+    path = None if place == UNTRAINED else local_path(place, setting)
+    return {} if path is None else {f"{setting} sha256": sha256_of(path)}
 
 
 def _embeddings(
@@ -89,8 +109,10 @@ def pictures_of(stage: Stage) -> PictureStore:
 
 
 def _earlier(stage: Stage, config: PictureSettings) -> dict[str, dict]:
-    """Rows of the last item_images by item, unless everything is to be fetched again."""
-    last = stage.root.find_manifest("item_images", stage.dataset.name)
-    if last is None or config.force:
+    """Rows of the last item_images by item, unless everything is to be fetched again; other limits try anew."""
+    last = None if config.force else stage.root.find_sound("item_images", stage.dataset.name)
+    if last is None:
         return {}
-    return {row["item_id"]: row for row in read_table(stage.root.artefact(last)).to_pylist()}
+    same_limits = last.recipe.settings == config.model_dump(exclude=IMMATERIAL)
+    rows = read_table(stage.root.artefact(last)).to_pylist()
+    return {row["item_id"]: row for row in rows if same_limits or row["status"] == "ok"}

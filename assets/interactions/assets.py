@@ -13,9 +13,9 @@ from storage.io_managers import Made
 from storage.tables import CodedReviews
 
 
-@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="1", starts_numbering=True)
+@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", starts_numbering=True)
 def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> Made:
-    """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user, item."""
+    """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user."""
     core = core_interactions(reviews, config)
     return Made(core.stream(), core.funnel)
 
@@ -41,12 +41,14 @@ def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_ind
     core = item_index.filter(item_index["in_core"])["item_id"].combine_chunks()
     if not interactions["item_id"].combine_chunks().equals(core.take(interactions["item"].combine_chunks())):
         raise InputError("item_index was made from other interactions than there are now; materialize item_index again")
-    user, timestamp = interactions["user"].to_numpy(), interactions["timestamp"].to_numpy()
+    user, item, timestamp = (interactions[name].to_numpy() for name in ("user", "item", "timestamp"))
+    by_pair = np.lexsort((item, user))
+    split = np.empty(len(user), dtype=np.int8)
     match config.split:
         case "random":
-            split = random_split(user, config.split_seed)
+            split[by_pair] = random_split(user[by_pair], config.split_seed)
         case "ratio_811":
-            split = ratio_811_split(user, config.split_seed)
+            split[by_pair] = ratio_811_split(user[by_pair], config.split_seed)
         case "leave_one_out":
             split = leave_one_out_split(user, timestamp)
         case "temporal":

@@ -1,4 +1,4 @@
-"""Reviews become the table `interactions`: filtered, one row a pair, k-core, numbered and sorted."""
+"""Reviews become the table `interactions`: filtered, one row a pair, k-core, numbered and sorted by user."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ BATCH_ROWS = 1 << 16
 
 @dataclass(frozen=True)
 class Interactions:
-    """The rows of the table `interactions`, sorted by (user, item), and how many reviews each step has left.
+    """The rows of the table `interactions`, by user and then as in the dump, and how many each step has left.
 
     Attributes:
         user, item: int32 [n], places in `user_ids` and `item_ids`; rating: float32 [n]; timestamp: int64 [n].
@@ -63,7 +63,7 @@ def core_interactions(reviews: CodedReviews, settings: CoreSettings) -> Interact
         )
     user, user_ids = numbered(user[core], reviews.user_ids)
     item, item_ids = numbered(item[core], reviews.item_ids)
-    order = np.argsort(user.astype(np.int64) * len(item_ids) + item)
+    order = np.argsort(user, kind="stable")
     rows = core[order]
     funnel = {
         "reviews": len(reviews.user),

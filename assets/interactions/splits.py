@@ -1,7 +1,7 @@
 """The rules that divide interactions into train, validation and test.
 
-Every rule takes rows sorted by (user, item), as the table `interactions` has them, so that a seed means the same
-everywhere; ties in time go to the row of the lower item number.
+Random rules take rows sorted by (user, item), so that a seed means the same split wherever the rows come from. Ties in
+time are broken by the order of the rows, which in the table `interactions` is that of the dump.
 """
 
 from dataclasses import dataclass

@@ -20,7 +20,6 @@ NEURAL: dict[str, Any] = {
     "code_version": "1",
     "io_manager": "models",
     "reuse": True,
-    "pool": "train",
 }
 
 

@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from assets.dataset import Stage
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import ModelSettings
+from storage.errors import InputError
 from storage.io_managers import Made
 from storage.models import SavedModel
 from storage.tables import Embeddings
@@ -45,15 +46,19 @@ def fit(
     parts = Parts.of(splits)
     device = device_of(config.device)
     torch.manual_seed(config.seed)
-    recommender = RecommenderConfig(dim=config.dim, **made_of)
+    recommender = RecommenderConfig(dim=config.dim, score=config.score, **made_of)
     fusion = None
     if visual is not None and textual is not None:
         fusion = _fusion(visual, textual, parts.items, config.dim)
     model = Recommender(recommender, parts.users, parts.items, graph, fusion)
     with stage.progress(config.max_epochs, "epochs") as progress:
-        history = train(model, *parts.pairs(TRAIN), config, device, _validation(parts), progress.advance)
+        history = train(
+            model, *parts.pairs(TRAIN), config, device, validation_ndcg(parts, config.score), progress.advance
+        )
     model.cpu()
     user_vectors, item_vectors = model.vectors()
+    # Of users without train items nothing is known: a vector that was never trained would only look like a taste.
+    user_vectors[np.bincount(parts.pairs(TRAIN)[0], minlength=parts.users) == 0] = 0
     tensors = {"user_vectors": user_vectors, "item_vectors": item_vectors}
     if model.fusion is not None:
         tensors["visual_share"] = model.fusion.visual_share().numpy()
@@ -61,7 +66,6 @@ def fit(
     facts = {
         "model": stage.asset,
         "loss": "bpr",
-        "score": "dot",
         "device": device.type,
         **recommender.model_dump(),
         **config.model_dump(exclude={"force", "device"}),
@@ -82,16 +86,23 @@ def _fusion(visual: Embeddings, textual: Embeddings, items: int, dim: int) -> "G
     return GatedFusion(visual_view, textual_view, dim)
 
 
-def _validation(parts: Parts) -> Callable[[np.ndarray, np.ndarray], float]:
-    """NDCG@20 on the validation split, over users with something in train and in validation."""
+def validation_ndcg(parts: Parts, score: str) -> Callable[[np.ndarray, np.ndarray], float]:
+    """NDCG@20 on the validation split, over users with something in train and in validation.
+
+    Raises:
+        InputError: there are no such users.
+    """
     from models.ranking import Scorer, matrix_of, rank, ranking_metrics
 
     train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
     wanted = matrix_of(*parts.pairs(VALIDATION), parts.users, parts.items)
     users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(wanted.indptr) > 0))
 
+    if not len(users):
+        raise InputError("no user has items both in train and in validation; choose another 'split' or 'split_points'")
+
     def ndcg(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
-        ranking = rank(Scorer(user_vectors, item_vectors), users, train, VALIDATION_CUTOFF)
+        ranking = rank(Scorer(user_vectors, item_vectors, score), users, train, VALIDATION_CUTOFF)
         return float(ranking_metrics(ranking, users, wanted, (VALIDATION_CUTOFF,))["ndcg", VALIDATION_CUTOFF].mean())
 
     return ndcg

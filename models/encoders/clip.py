@@ -46,6 +46,7 @@ class ImageEncoder:
         self.device, self.batch_size = device_of(device), batch_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(UNTRAINED_SEED)
+            # A tag, not its file: with the tag come the mean, size and interpolation its weights were trained with.
             model, _, self.preprocess = open_clip.create_model_and_transforms(
                 architecture, checkpoint_of(architecture, weights)
             )
@@ -76,7 +77,7 @@ class ImageEncoder:
 
 
 def checkpoint_of(architecture: str, weights: str) -> str | None:
-    """What open_clip calls `pretrained`: a file, a tag that it can download, or nothing."""
+    """What open_clip calls `pretrained`: a file, a tag whose weights are here now, or nothing."""
     if weights == UNTRAINED:
         return None
     path = local_path(weights, "image_weights")
@@ -86,9 +87,10 @@ def checkpoint_of(architecture: str, weights: str) -> str | None:
     if not config:
         raise ModelError(f"image_weights is {weights!r}, and open_clip has no such weights for {architecture}")
     try:
-        return open_clip.download_pretrained(config)
+        open_clip.download_pretrained(config)
     except Exception as error:  # hub clients raise errors of many libraries
         raise ModelError(
             f"image_weights {weights!r} of {architecture} cannot be downloaded ({type(error).__name__}); "
             "image_weights takes the path of a checkpoint in their place, or 'untrained'"
         ) from error
+    return weights

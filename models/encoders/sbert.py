@@ -6,11 +6,14 @@ SBERT: Reimers and Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese B
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import transformers
 from sentence_transformers import SentenceTransformer
 
 from models.device import device_of
 from models.encoders.weights import local_path
 from models.errors import ModelError
+
+transformers.utils.logging.disable_progress_bar()  # of loading weights; progress is told by one helper
 
 BATCHES_A_CALL = 8
 

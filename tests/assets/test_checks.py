@@ -7,7 +7,7 @@ import pytest
 
 from assets.checks import few_rejects
 from storage.inflate import TRUNCATED
-from storage.layout import DataRoot, Manifest
+from storage.layout import DataRoot, Manifest, Recipe
 from storage.rejects import DUPLICATE, Rejects, rejects_path
 
 
@@ -25,10 +25,9 @@ def verdict(folder: Path, reasons: dict[str, int], kept: int, max_reject_rate: f
         bytes=0,
         sha256="",
         data_version="",
-        code_version="1",
-        settings={"max_reject_rate": max_reject_rate},
-        inputs={},
+        recipe=Recipe(code_version="1", settings={"max_reject_rate": max_reject_rate}, inputs={}),
         numbering={},
+        facts={},
         seconds=0.0,
         rows=kept,
     )

@@ -6,7 +6,7 @@ from assets.dataset import common_numbering, settings_in_force
 from assets.settings import ALL_SETTINGS, CoreSettings
 from storage.catalogue import Dataset
 from storage.errors import InputError
-from storage.layout import Manifest
+from storage.layout import Manifest, Recipe
 
 
 def dataset(**settings: object) -> Dataset:
@@ -16,9 +16,10 @@ def dataset(**settings: object) -> Dataset:
 
 
 def manifest(asset: str, **numbering: str) -> Manifest:
+    recipe = Recipe(code_version="", settings={}, inputs={})
     return Manifest(
-        asset=asset, dataset="d", path="", bytes=0, sha256="", data_version="", code_version="", settings={},
-        inputs={}, numbering=numbering, seconds=0,
+        asset=asset, dataset="d", path="", bytes=0, sha256="", data_version="", recipe=recipe, numbering=numbering,
+        facts={}, seconds=0,
     )  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def test_a_setting_of_another_asset_is_passed_over() -> None:
     ("settings", "given", "sentence"),
     [
         ({"usercore": 3}, {}, "the catalogue's settings have 'usercore', which no asset has"),
+        ({"force": True}, {}, "the catalogue's settings have 'force', which no asset has"),
         ({"user_core": "many"}, {}, "the setting 'user_core' is 'many'"),
         ({"user_core": 0}, {}, "the setting 'user_core' is 0: input should be greater than or equal to 1"),
         ({}, {"item_core": -1}, "the setting 'item_core' is -1"),

@@ -98,8 +98,8 @@ ROWS = [
 def test_reviews_become_sorted_interactions_step_by_step():
     interactions = core_interactions(coded(ROWS), CoreSettings(user_core=2, item_core=2))
     assert [tuple(row.values()) for row in interactions.stream().read_all().to_pylist()] == [
+        (0, 1, "ua", "i2", 5.0, 40),  # of one user's rows the earlier line comes first
         (0, 0, "ua", "i1", 5.0, 50),
-        (0, 1, "ua", "i2", 5.0, 40),
         (1, 0, "ub", "i1", 4.0, 20),
         (1, 1, "ub", "i2", 1.0, 10),
     ]
@@ -118,7 +118,7 @@ def test_low_ratings_fall_before_pairs_are_told_apart():
     settings = CoreSettings(user_core=2, item_core=2, min_rating=4.0)
     interactions = core_interactions(coded(ROWS), settings)
     assert interactions.funnel["after_rating_filter"] == 5
-    assert interactions.stream().read_all()["timestamp"].to_pylist() == [50, 40, 20, 30]
+    assert interactions.stream().read_all()["timestamp"].to_pylist() == [40, 50, 30, 20]
 
 
 def test_an_empty_core_names_the_settings():

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.errors import ModelError
 from models.ranking import Ranking, Scorer, matrix_of, rank, ranking_metrics, top_k
 
 
@@ -98,6 +99,7 @@ def test_cosine_ignores_length() -> None:
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    scorer = Scorer(np.array([[np.nan]], np.float32), np.ones((2, 1), np.float32))
-    with pytest.raises(ValueError, match="not a number"):
-        rank(scorer, np.array([0]), matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2), 1)
+    for value in (np.nan, np.inf, -np.inf):
+        scorer = Scorer(np.array([[value]], np.float32), np.ones((2, 1), np.float32))
+        with pytest.raises(ModelError, match="not finite"):
+            rank(scorer, np.array([0]), matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2), 1)

@@ -61,6 +61,18 @@ def test_a_picture_of_the_datasets_folder_is_kept_with_its_size(tmp_path: Path, 
         ("http://169.254.169.254/latest/meta-data", "forbidden"),
         ("http://localhost:9/a.jpg", "forbidden"),
         ("http://[", "bad_url"),
+        ("http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460:9/a.jpg", "forbidden"),  # 127.0.0.1 in circled digits
+        ("http://127\u30020\u30020\u30021:9/a.jpg", "forbidden"),  # with ideographic full stops
+        ("http://2130706433:9/a.jpg", "forbidden"),  # as one number
+        ("http://0x7f.1:9/a.jpg", "forbidden"),
+        ("http://127.1.:9/a.jpg", "forbidden"),
+        ("http://[::ffff:127.0.0.1]:9/a.jpg", "forbidden"),
+        ("http://[64:ff9b::7f00:1]:9/a.jpg", "forbidden"),
+        ("http://[2002:7f00:1::]:9/a.jpg", "forbidden"),
+        ("http://224.0.0.1/a.jpg", "forbidden"),
+        ("nul\x00.jpg", "bad_path"),
+        ("long" * 100 + ".jpg", "bad_path"),
+        ("post.eps", "undecodable"),
         ("", "not_found"),
     ],
 )
@@ -69,6 +81,7 @@ def test_what_cannot_be_used_says_why(tmp_path: Path, path: str, status: str) ->
     base.mkdir()
     (tmp_path / "secret.jpg").write_bytes(jpeg())
     (base / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+    (base / "post.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
     (base / "text.jpg").write_text("no picture")
     (base / "half.jpg").write_bytes(jpeg(90, 90)[:400])
     (base / "fat.jpg").write_bytes(b"\xff" * 100_001)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import InputError
-from storage.layout import DataRoot, Manifest
+from storage.layout import DataRoot, Manifest, Recipe
 from storage.publish import publish_bytes, sha256_of
 
 
@@ -14,7 +14,8 @@ def made(root: DataRoot, asset: str, inputs: dict[str, str]) -> Manifest:
     publish_bytes(path, asset.encode())
     manifest = Manifest(
         asset=asset, dataset="d", path=str(path.relative_to(root.root)), bytes=len(asset), sha256=sha256_of(path),
-        data_version=f"{asset}-1", code_version="1", settings={"k": 5}, inputs=inputs, numbering={}, seconds=0.1,
+        data_version=f"{asset}-1", recipe=Recipe(code_version="1", settings={"k": 5}, inputs=inputs), numbering={},
+        facts={"shown": [1, "two"]}, seconds=0.1,
     )  # fmt: skip
     root.write_manifest(manifest)
     return manifest
@@ -55,14 +56,12 @@ def test_what_was_never_made_or_has_a_broken_manifest_is_one_sentence(tmp_path: 
         root.manifest("a", "d")
 
 
-@pytest.mark.parametrize(
-    ("code", "settings", "inputs", "same"),
-    [
-        ("1", {"k": 5}, {"b": "1"}, True),
-        ("2", {"k": 5}, {"b": "1"}, False),
-        ("1", {"k": 6}, {"b": "1"}, False),
-        ("1", {"k": 5}, {"b": "2"}, False),
-    ],
-)
-def test_an_artefact_is_made_of_code_settings_and_inputs(tmp_path: Path, code, settings, inputs, same) -> None:
-    assert made(DataRoot(tmp_path), "a", {"b": "1"}).made_of(code, settings, inputs) is same
+def test_what_is_not_what_it_says_counts_as_not_there_when_it_can_be_made_again(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    assert root.find_sound("a", "d") is None
+    manifest = made(root, "a", {})
+    assert root.find_sound("a", "d") == manifest
+    (tmp_path / manifest.path).write_bytes(b"b")
+    assert root.find_sound("a", "d") is None
+    root.path("a", "d", ".manifest.json").write_text("{")
+    assert root.find_sound("a", "d") is None

@@ -26,13 +26,28 @@ def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path: Path) -> N
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_folder_that_is_there_is_never_written_again(tmp_path: Path) -> None:
-    for content in (b"first", b"second"):
+def test_a_folder_that_is_there_and_sound_is_left_alone(tmp_path: Path) -> None:
+    written = []
+    for _ in range(2):
         with publishing(tmp_path / "version") as partial:
             partial.mkdir()
-            (partial / "weights").write_bytes(content)
-    assert (tmp_path / "version" / "weights").read_bytes() == b"first"
+            (partial / "weights").write_bytes(b"content")
+        written.append((tmp_path / "version").stat().st_ino)
+    assert written[0] == written[1]
     assert [path.name for path in tmp_path.iterdir()] == ["version"]
+
+
+def test_a_folder_that_something_has_changed_is_made_whole_again(tmp_path: Path) -> None:
+    for damage in (b"", b"damage"):
+        with publishing(tmp_path / "version") as partial:
+            partial.mkdir()
+            (partial / "weights").write_bytes(b"content")
+        assert (tmp_path / "version" / "weights").read_bytes() == b"content"
+        (tmp_path / "version" / "weights").write_bytes(damage)
+    with publishing(tmp_path / "version") as partial:
+        partial.mkdir()
+        (partial / "weights").write_bytes(b"content")
+    assert (tmp_path / "version" / "weights").read_bytes() == b"content"
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:
