@@ -78,7 +78,7 @@ def recommendations(
     item_ids = item_index["item_id"].combine_chunks()
     rows = pa.RecordBatchReader.from_batches(
         SCHEMAS["recommendations"],
-        _recommended(gated_lightgcn, popularity, parts, user_ids_of(interactions), item_ids, config.top_k),
+        recommended(gated_lightgcn, popularity, parts, user_ids_of(interactions), item_ids, config.top_k),
     )
     known = len(np.unique(parts.pairs(TRAIN)[0]))
     return Made(rows, {"users_by_gated_lightgcn": known, "users_by_popularity": parts.users - known})
@@ -91,9 +91,10 @@ def user_ids_of(interactions: pa.Table) -> pa.Array:
     return interactions["user_id"].combine_chunks().take(pa.array(first))
 
 
-def _recommended(
+def recommended(
     model: SavedModel, fallback: SavedModel, parts: Parts, user_ids: pa.Array, item_ids: pa.Array, top_k: int
 ) -> Iterator[pa.RecordBatch]:
+    """The rows of `recommendations`, a block of users at a time; `fallback` serves users without train items."""
     from assets.evaluation.judge import scorer_of
     from models.ranking import BLOCK_USERS, matrix_of, rank
 

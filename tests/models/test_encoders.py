@@ -55,6 +55,16 @@ def test_untrained_weights_are_seeded_and_leave_the_callers_seed_alone() -> None
     np.testing.assert_array_equal(first["red"], second["red"])
 
 
+def test_a_tag_keeps_the_preprocessing_that_its_weights_were_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights themselves cannot be had here: only their download and loading are left out."""
+    monkeypatch.setattr(open_clip, "download_pretrained", lambda config: "file")
+    monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda config, **_: "file")
+    monkeypatch.setattr(open_clip.factory, "load_checkpoint", lambda *_, **__: None)
+    encoder = ImageEncoder("ViT-B-16-SigLIP", "webli", "cpu", 1)
+    assert "mean=[0.5, 0.5, 0.5]" in str(encoder.preprocess) or "mean=(0.5, 0.5, 0.5)" in str(encoder.preprocess)
+    assert "CenterCrop" not in str(encoder.preprocess)
+
+
 def test_texts_are_encoded_as_sentence_transformers_does_it_with_real_weights() -> None:
     texts = ["A warm tent for two.", "violin strings", "x " * 400, "A warm tent for two."]
     direct = SentenceTransformer(str(local_path(MINILM, "text_encoder")), device="cpu")

@@ -65,6 +65,12 @@ def test_several_at_once_prepare_one_home(tmp_path: Path) -> None:
     assert command("-c", script, DAGSTER_HOME=tmp_path / "home").stdout.strip() == "0"
 
 
+def test_the_settings_of_somebody_elses_home_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    assert command("-m", "pipeline.commands", "home", DAGSTER_HOME=tmp_path).returncode == 0
+    assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
+
+
 def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path) -> None:
     where = {"DAGSTER_HOME": tmp_path / "home", "REC_DATA": tmp_path / "data"}
     assert command("-m", "pipeline.commands", "home", **where).returncode == 0

