@@ -3,16 +3,14 @@
 import fcntl
 import hashlib
 import logging
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pydantic
 
+from storage.inflate import read_blocks
 from storage.publish import publish_bytes, sha256_of
-
-READ_BYTES, INFLATED_BYTES = 1 << 20, 1 << 24
 
 logger = logging.getLogger(__name__)
 
@@ -111,20 +109,5 @@ class Partial:
 def is_whole(path: Path) -> bool:
     """Whether a file is plain, or gzip whose members all inflate to a sound end; zeros may pad it."""
     with path.open("rb") as file:
-        if file.read(2) != b"\x1f\x8b":
-            return True
-        file.seek(0)
-        member = zlib.decompressobj(wbits=31)
-        while piece := file.read(READ_BYTES):
-            while piece:
-                if member.eof:
-                    piece = piece.lstrip(b"\0")
-                    if not piece:
-                        break
-                    member = zlib.decompressobj(wbits=31)
-                try:
-                    member.decompress(piece, INFLATED_BYTES)
-                except zlib.error:
-                    return False
-                piece = member.unused_data if member.eof else member.unconsumed_tail
-        return member.eof
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return not is_gzip or all(block.damage is None for block in read_blocks(path))
