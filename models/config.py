@@ -15,6 +15,7 @@ class RecommenderConfig(BaseModel):
         2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation."
     )
     dim: int = Field(64, ge=1, description="Length of user and item vectors.")
+    loss: Literal["bpr"] = Field("bpr", description="What training minimises.")
     score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
     use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
 

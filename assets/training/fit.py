@@ -65,7 +65,6 @@ def fit(
     tensors |= {f"weights.{name}": value.numpy() for name, value in model.state_dict().items()}
     facts = {
         "model": stage.asset,
-        "loss": "bpr",
         "device": device.type,
         **recommender.model_dump(),
         **config.model_dump(exclude={"force", "device"}),
