@@ -152,8 +152,8 @@ def report(
     findings = Findings(
         dataset=stage.dataset.name,
         leaderboard=leaderboard.to_pandas(),
-        recommendations=recommendations.to_pandas(),
-        interactions=interactions.to_pandas(),
+        recommendations=recommendations,
+        user_ids=user_ids_of(interactions),
         parts=Parts.of(splits),
         titles=columns_as_dict(items, "item_id", "title"),
         picture_keys=columns_as_dict(item_images, "item_id", "sha256"),

@@ -10,6 +10,8 @@ from typing import Any
 import jinja2
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from PIL import Image
 
 from assets.evaluation import plots
@@ -29,7 +31,8 @@ class Findings:
     """What the report is made from.
 
     Attributes:
-        leaderboard, recommendations, interactions: the tables of those names.
+        leaderboard, recommendations: the tables of those names.
+        user_ids: the id of every user number.
         titles: the title of every item by its id.
         picture_keys: the key of its picture in the store, or None, by item id.
         picture_status: how many pictures ended with which status.
@@ -41,8 +44,8 @@ class Findings:
 
     dataset: str
     leaderboard: pd.DataFrame
-    recommendations: pd.DataFrame
-    interactions: pd.DataFrame
+    recommendations: pa.Table
+    user_ids: pa.Array
     parts: Parts
     titles: Mapping[str, str]
     picture_keys: Mapping[str, str | None]
@@ -140,12 +143,12 @@ def user_stories(findings: Findings, pictures: PictureStore, count: int) -> list
     known, sizes = np.unique(user, return_counts=True)
     by_size = known[np.argsort(-sizes, kind="stable")]
     chosen = by_size[np.unique(np.linspace(0, len(by_size) - 1, count).astype(int))]
-    id_of = findings.interactions.drop_duplicates("user").set_index("user")["user_id"]
+    ids = findings.user_ids.take(pa.array(chosen))
+    theirs = findings.recommendations.filter(pc.is_in(findings.recommendations["user_id"], value_set=ids)).to_pandas()
     stories = []
-    for number in chosen:
+    for number, user_id in zip(chosen, ids.to_pylist(), strict=True):
         history = [findings.item_ids[i] for i in item[user == number][:SHOWN_ITEMS]]
-        table = findings.recommendations
-        recommended = table[table["user_id"] == id_of[number]].nsmallest(SHOWN_ITEMS, "rank")["item_id"].tolist()
+        recommended = theirs[theirs["user_id"] == user_id].nsmallest(SHOWN_ITEMS, "rank")["item_id"].tolist()
         stories.append({"number": int(number), "history": history, "recommended": recommended})
     shown = {item_id for story in stories for item_id in story["history"] + story["recommended"]}
     cards = item_cards(shown, findings, pictures)
