@@ -25,15 +25,12 @@ help: ## this list
 	@echo "make bench                  what it costs: every benchmark at a small size"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
 
-run: home
-	@$(COMMAND) check $(DATASET)
-	$(DAGSTER) asset materialize -m pipeline.definitions --select '*report' --partition $(DATASET) \
-		|| { $(COMMAND) why $(DATASET); exit 1; }
-	@$(COMMAND) show $(DATASET)
+run: SELECT := *report
+run-all: SELECT := *
 
-run-all: home
+run run-all: home
 	@$(COMMAND) check $(DATASET)
-	$(DAGSTER) asset materialize -m pipeline.definitions --select '*' --partition $(DATASET) \
+	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) \
 		|| { $(COMMAND) why $(DATASET); exit 1; }
 	@$(COMMAND) show $(DATASET)
 

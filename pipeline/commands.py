@@ -109,8 +109,7 @@ def why(name: str) -> None:
         while error is not None and error.cause is not None:
             error = error.cause
         given = failure.user_failure_data
-        message = (given and given.description) or (error.message.strip() if error else "the step failed")
-        raise InputError(message.removeprefix("dagster._core.definitions.events.Failure: "))
+        raise InputError((given and given.description) or (error.message.strip() if error else "the step failed"))
     raise InputError(f"Dataset {name}: the run did not start; what Dagster says above tells why.")
 
 

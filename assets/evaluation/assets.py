@@ -16,8 +16,6 @@ from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
 from storage.tables import facts_of
 
-MODELS = ("gated_lightgcn", "lightgcn", "bpr_mf", "popularity")
-
 
 @dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="1")
 def leaderboard(
@@ -50,14 +48,13 @@ def leaderboard(
         judged = judge(model, parts, config.mask_validation, config.evaluation_seed)
         rows += [common | row | {"train_s": train_s} for row in judged]
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["leaderboard"])
-    headline = {f"recall@20/{row['model']}": row["value"] for row in rows if headline_row(row, "recall")}
+    headline = {
+        f"recall@20/{row['model']}": row["value"]
+        for row in rows
+        if (row["metric"], row["k"], row["stratum"]) == ("recall", 20, "all")
+    }
     unseen = ~np.isin(parts.pairs(TEST)[1], parts.pairs(TRAIN)[1])
     return Made(table, {**headline, "test_interactions_with_items_unseen_in_train": float(unseen.mean())})
-
-
-def headline_row(row: dict, metric: str) -> bool:
-    """Whether a row of the leaderboard is what a model is known by: a metric at 20 over all users."""
-    return (row["metric"], row["k"], row["stratum"]) == (metric, 20, "all")
 
 
 @dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="1")

@@ -17,18 +17,9 @@ BATCH_ROWS = 1 << 16
 
 @dataclass(frozen=True)
 class Interactions:
-    """The rows of the table `interactions`, by user and then as in the dump, and how many each step has left.
+    """The rows of the table `interactions`, by user and then as in the dump, and how many each step has left."""
 
-    Attributes:
-        user, item: int32 [n], places in `user_ids` and `item_ids`; rating: float32 [n]; timestamp: int64 [n].
-    """
-
-    user: np.ndarray
-    item: np.ndarray
-    rating: np.ndarray
-    timestamp: np.ndarray
-    user_ids: pa.Array
-    item_ids: pa.Array
+    rows: CodedReviews
     funnel: dict[str, int | float]
 
     def stream(self) -> pa.RecordBatchReader:
@@ -36,11 +27,12 @@ class Interactions:
         return pa.RecordBatchReader.from_batches(SCHEMAS["interactions"], self._batches())
 
     def _batches(self) -> Iterator[pa.RecordBatch]:
-        for first in range(0, len(self.user), BATCH_ROWS):
-            rows = slice(first, first + BATCH_ROWS)
-            user, item = pa.array(self.user[rows]), pa.array(self.item[rows])
-            ids = (self.user_ids.take(user), self.item_ids.take(item))
-            columns = [user, item, *ids, pa.array(self.rating[rows]), pa.array(self.timestamp[rows])]
+        rows = self.rows
+        for first in range(0, len(rows.user), BATCH_ROWS):
+            batch = slice(first, first + BATCH_ROWS)
+            user, item = pa.array(rows.user[batch]), pa.array(rows.item[batch])
+            ids = (rows.user_ids.take(user), rows.item_ids.take(item))
+            columns = [user, item, *ids, pa.array(rows.rating[batch]), pa.array(rows.timestamp[batch])]
             yield pa.record_batch(columns, schema=SCHEMAS["interactions"])
 
 
@@ -74,6 +66,5 @@ def core_interactions(reviews: CodedReviews, settings: CoreSettings) -> Interact
         "items": len(item_ids),
         "sparsity": 1 - len(core) / (len(user_ids) * len(item_ids)),
     }
-    return Interactions(
-        user[order], item[order], reviews.rating[rows], reviews.timestamp[rows], user_ids, item_ids, funnel
-    )
+    coded = CodedReviews(user[order], item[order], reviews.rating[rows], reviews.timestamp[rows], user_ids, item_ids)
+    return Interactions(coded, funnel)
