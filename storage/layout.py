@@ -3,6 +3,7 @@
 data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
 data/ASSET/DATASET/VERSION/         a model          (immutable)
 data/ASSET/DATASET.manifest.json    what it was made of, beside it
+data/embeddings/SPACE/              vectors by the content they are of, for all datasets
 data/.work/                         what is not finished yet
 """
 

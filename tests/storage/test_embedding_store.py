@@ -1,0 +1,135 @@
+"""Vectors are kept by what they are of; a shard appears whole and is never changed."""
+
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from storage.embedding_store import EmbeddingStore, in_use, space_name, unused
+from storage.errors import InputError
+from storage.layout import DataRoot
+
+CLIP = {"encoder": "ViT-B-32", "weights": "a", "preprocessing": 1}
+
+
+def key(n: int) -> str:
+    return hashlib.sha256(str(n).encode()).hexdigest()
+
+
+def keys(*numbers: int) -> list[str]:
+    return [key(n) for n in numbers]
+
+
+def rows(*numbers: float) -> np.ndarray:
+    """The vector of n is (n, n / 2, -n)."""
+    return np.array([[n, n / 2, -n] for n in numbers], dtype=np.float32)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> DataRoot:
+    return DataRoot(tmp_path)
+
+
+def test_what_was_kept_comes_back_in_the_order_asked(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.add(keys(3, 1), rows(3, 1))
+    store.add(keys(2), rows(2))
+    store.flush()
+    for again in (store, EmbeddingStore(root, CLIP)):
+        place = again.find(keys(1, 9, 2, 3, 1))
+        assert (place >= 0).tolist() == [True, False, True, True, True]
+        np.testing.assert_array_equal(again.take(place), rows(1, 0, 2, 3, 1))
+        assert again.dimension == 3
+
+
+def test_only_what_has_no_vector_is_new_and_each_once(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    assert store.new(keys(2, 1, 2)) == keys(2, 1)
+    store.add(keys(1), rows(1))
+    store.flush()
+    assert EmbeddingStore(root, CLIP).new(keys(2, 1, 2, 5)) == keys(2, 5)
+
+
+@pytest.mark.parametrize("other", [{"weights": "b"}, {"preprocessing": 2}, {"encoder": "ViT-L-14"}])
+def test_another_encoder_knows_nothing_of_them_and_leaves_them_alone(root: DataRoot, other: dict) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.add(keys(1), rows(1))
+    store.flush()
+    another = EmbeddingStore(root, CLIP | other)
+    assert another.new(keys(1)) == keys(1)
+    another.add(keys(1), rows(7))
+    another.flush()
+    np.testing.assert_array_equal(EmbeddingStore(root, CLIP).take(np.array([0])), rows(1))
+
+
+def test_a_space_says_what_it_is(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.add(keys(1), rows(1))
+    store.flush()
+    description = root.root / "embeddings" / space_name(CLIP) / "space.json"
+    assert json.loads(description.read_text()) == CLIP
+
+
+def test_a_shard_closes_by_rows_or_by_time(root: DataRoot) -> None:
+    def shards() -> int:
+        return len(list(root.root.glob("embeddings/*/*.arrow")))
+
+    by_rows = EmbeddingStore(root, CLIP, shard_rows=2, shard_s=1e9)
+    by_rows.add(keys(1), rows(1))
+    assert shards() == 0
+    by_rows.add(keys(2), rows(2))
+    assert shards() == 1
+    by_time = EmbeddingStore(root, CLIP, shard_rows=1000, shard_s=0)
+    by_time.add(keys(3), rows(3))
+    assert shards() == 2
+
+
+def test_shards_are_named_by_their_bytes(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP, shard_rows=1)
+    store.add(keys(1), rows(1))
+    (shard,) = root.root.glob("embeddings/*/*.arrow")
+    assert hashlib.sha256(shard.read_bytes()).hexdigest() == shard.stem
+
+
+def test_what_two_runs_encoded_both_is_there_once_and_whole(root: DataRoot) -> None:
+    first, second = EmbeddingStore(root, CLIP), EmbeddingStore(root, CLIP)
+    first.add(keys(1, 2), rows(1, 2))
+    second.add(keys(2, 3), rows(2, 3))
+    first.flush()
+    second.flush()
+    merged = EmbeddingStore(root, CLIP)
+    np.testing.assert_array_equal(merged.take(merged.find(keys(3, 2, 1))), rows(3, 2, 1))
+
+
+def test_a_damaged_shard_counts_for_nothing(root: DataRoot, caplog: pytest.LogCaptureFixture) -> None:
+    store = EmbeddingStore(root, CLIP, shard_rows=1)
+    store.add(keys(1), rows(1))
+    store.add(keys(2), rows(2))
+    damaged, _ = sorted(root.root.glob("embeddings/*/*.arrow"))
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    (root.root / "embeddings" / space_name(CLIP) / ".half.arrow.1.partial").write_bytes(b"half")
+    with caplog.at_level(logging.WARNING):
+        left = EmbeddingStore(root, CLIP)
+    assert len(left.new(keys(1, 2))) == 1
+    assert "is damaged; its content is encoded again" in caplog.text
+
+
+def test_an_empty_store_finds_nothing(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.flush()
+    assert store.dimension is None
+    assert store.find([]).tolist() == []
+    assert store.find(keys(1)).tolist() == [-1]
+    assert not (root.root / "embeddings").exists()
+
+
+def test_the_store_is_used_by_many_or_collected_by_one(root: DataRoot) -> None:
+    with in_use(root), in_use(root), pytest.raises(InputError, match="nothing was collected"), unused(root):
+        pass
+    with unused(root):
+        pass
