@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def
 
-.PHONY: help run run-all ui test test-long lint bench clean home
+.PHONY: help run run-all ui test test-long lint bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,6 +23,7 @@ help: ## this list
 	@echo "make test-long              the tests that take longer"
 	@echo "make lint                   lint, format, types, import walls"
 	@echo "make bench                  what it costs: every benchmark at a small size"
+	@echo "make collect                delete the embedding vectors that no published table names"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
 
 run: SELECT := *report
@@ -52,6 +53,9 @@ lint: .venv/.lint
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.kcore --edges 2000000
 	$(BIN)/python -m benchmarks.ingest --rows 150000
+
+collect: home
+	@$(COMMAND) collect
 
 clean:
 	rm -rf .venv .dagster .env data build *.egg-info

@@ -21,7 +21,7 @@ from storage.progress import Progress
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
 # Settings that change how an artefact is made, but not what it is.
-IMMATERIAL = {"force", "device", "image_batch", "text_batch"}
+IMMATERIAL = {"force", "device", "image_batch", "image_workers", "text_batch"}
 
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
 Settings = TypeVar("Settings", bound=StageSettings)

@@ -4,12 +4,15 @@ A value comes from the default here, or from the dataset's `settings` in the cat
 later wins. A name means the same wherever it appears: a dataset sets it once, for all assets that have it.
 """
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import dagster as dg
 from pydantic import Field
 
 from models.config import TrainerConfig
+
+Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+PRECISION = "Arithmetic of the encoder; auto takes half precision where the hardware has it, fp32 is exact."
 
 
 class StageSettings(dg.Config):
@@ -85,6 +88,9 @@ class ImageEncoderSettings(StageSettings):
         description="An open_clip tag, the path of a checkpoint, or 'untrained' for seeded random weights.",
     )
     image_batch: int = Field(64, ge=1, description="Pictures encoded at a time.")
+    image_precision: Precision = Field("auto", description=PRECISION)
+    image_workers: int | None = Field(None, ge=0, description="Processes that decode pictures; one a core by default.")
+    embedding_dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the table.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
@@ -96,6 +102,12 @@ class TextEncoderSettings(StageSettings):
         description="A sentence-transformers name, the path of a model's folder, or package:NAME/FOLDER.",
     )
     text_batch: int = Field(64, ge=1, description="Texts encoded at a time.")
+    text_precision: Precision = Field("auto", description=PRECISION)
+    text_prompt: str = Field("", description="Put before every text, for models that were trained with one.")
+    text_max_tokens: int | None = Field(
+        None, ge=1, description="Tokens read of a text; the model's own limit by default."
+    )
+    embedding_dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the table.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 

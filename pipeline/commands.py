@@ -1,4 +1,4 @@
-"""What `make` calls around a run: prepare Dagster's home, check what a run needs, say what came of it.
+"""What `make` calls around a run: prepare Dagster's home, check what a run needs, say what came of it, tidy up.
 
 Each ends with one sentence, on standard error and with exit status 1, where something cannot be used.
 """
@@ -113,6 +113,24 @@ def why(name: str) -> None:
     raise InputError(f"Dataset {name}: the run did not start; what Dagster says above tells why.")
 
 
+def collect(_: str) -> None:
+    """Delete the embedding vectors that no published table names, unless a run is live."""
+    from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+
+    from storage.collect import collect_vectors
+
+    live = [DagsterRunStatus[name] for name in ("NOT_STARTED", "QUEUED", "STARTING", "STARTED", "CANCELING")]
+    with DagsterInstance.get() as instance:
+        runs = instance.get_run_records(RunsFilter(statuses=live))
+    if runs:
+        raise InputError(
+            f"Nothing was collected: run {runs[0].dagster_run.run_id} is live; wait for it, "
+            "or end it in the UI if its process is gone."
+        )
+    found = collect_vectors(DataRoot.from_environment())
+    print(f"{found.deleted:,} vectors deleted ({found.freed_bytes:,} bytes), {found.kept:,} kept.")
+
+
 def _last_events(name: str, kind: "DagsterEventType") -> list["EventLogEntry"]:
     """Events of one kind of the last run of a dataset."""
     from dagster import DagsterInstance, RunsFilter
@@ -131,7 +149,9 @@ def _failed_checks(name: str) -> list[str]:
     return [f"{check.check_name} of {check.asset_key.to_user_string()}" for check in checks if not check.passed]
 
 
-COMMANDS: dict[str, Callable[[str], None]] = {"home": home, "check": check, "show": show, "why": why}
+COMMANDS: dict[str, Callable[[str], None]] = {
+    "home": home, "check": check, "show": show, "why": why, "collect": collect
+}  # fmt: skip
 
 
 def main() -> int:

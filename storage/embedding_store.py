@@ -137,7 +137,7 @@ def publish_shard(folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np
 def map_shard(path: Path) -> Shard:
     """Map a shard from disk; its vectors are read when they are asked for."""
     rows = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    column = rows["vector"].combine_chunks()
+    column = rows["vector"].chunk(0)  # a shard is written as one batch; joining chunks would copy it
     vectors = column.flatten().to_numpy().reshape(len(rows), column.type.list_size)
     return Shard(path, rows["content"], vectors)
 

@@ -44,6 +44,11 @@ class Made:
     about: dict[str, str] = field(default_factory=dict)
 
 
+def markdown(text: str) -> dict[str, str]:
+    """A fact that the UI shows as formatted text; a manifest keeps it as JSON."""
+    return {"markdown": text}
+
+
 @dataclass(frozen=True)
 class Product:
     """A value on its way to disk, with everything its manifest will say."""
@@ -197,4 +202,10 @@ def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
     }
     if manifest.rows is not None:
         facts["dagster/partition_row_count"] = manifest.rows
-    return {**facts, **manifest.facts}
+    return facts | {name: _shown(value) for name, value in manifest.facts.items()}
+
+
+def _shown(value: object) -> object:
+    if isinstance(value, dict) and value.keys() == {"markdown"}:
+        return dg.MetadataValue.md(value["markdown"])
+    return value

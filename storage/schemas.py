@@ -79,13 +79,18 @@ SCHEMAS: dict[str, pa.Schema] = {
 }
 
 
-def embedding_schema(dimension: int) -> pa.Schema:
-    """Schema of an embedding table: one row an item of `item_index`, in its order, zeros where there is no value."""
+def embedding_schema(embedding: pa.DataType) -> pa.Schema:
+    """Schema of an embedding table: one row an item of `item_index`, in its order, zeros where there is no value.
+
+    Args:
+        embedding: `fixed_size_list` of float16 or float32.
+    """
     return pa.schema(
         [
             ("item", pa.int32()),
             ("item_id", pa.string()),
             ("has_value", pa.bool_()),
-            ("embedding", pa.list_(pa.float32(), dimension)),
+            ("content", pa.list_(pa.string())),  # SHA-256 of every picture or text that the vector was made of
+            ("embedding", embedding),
         ]
     )

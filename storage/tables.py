@@ -71,7 +71,7 @@ def write_table(target: Path, name: str, rows: Rows, about: dict[str, str] | Non
     Raises:
         TypeError: the rows do not fit the schema of `name`.
     """
-    schema = SCHEMAS.get(name) or embedding_schema(rows.schema.field("embedding").type.list_size)
+    schema = SCHEMAS.get(name) or embedding_schema(rows.schema.field("embedding").type)
     if not rows.schema.equals(schema):
         raise TypeError(f"{name}: the rows have the schema\n{rows.schema}\ninstead of\n{schema}")
     facts = {"schema_version": SCHEMA_VERSION, **(about or {})}
@@ -115,25 +115,27 @@ def facts_of(path: Path) -> dict[str, str]:
     return {key.decode(): value.decode() for key, value in metadata.items() if not key.startswith(b"ARROW:")}
 
 
-def embedding_table(items: pa.Table, matrix: np.ndarray, has_value: np.ndarray) -> pa.Table:
-    """The rows of an embedding table: `items` is `item_index`, `matrix` float32 [n, d], `has_value` bool [n]."""
+def embedding_table(items: pa.Table, matrix: np.ndarray, has_value: np.ndarray, content: pa.Array) -> pa.Table:
+    """The rows of an embedding table.
+
+    Args:
+        items: the table `item_index`.
+        matrix: float16 or float32 [n, d]; has_value: bool [n].
+        content: list<string> [n], the SHA-256 of what each vector was made of.
+    """
     n, dimension = matrix.shape
-    flat = pa.array(np.ascontiguousarray(matrix, dtype=np.float32).reshape(n * dimension))
-    columns = [
-        items["item"],
-        items["item_id"],
-        pa.array(has_value),
-        pa.FixedSizeListArray.from_arrays(flat, dimension),
-    ]
-    return pa.table(columns, schema=embedding_schema(dimension))
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(n * dimension)), dimension)
+    columns = [items["item"], items["item_id"], pa.array(has_value), content, vectors]
+    return pa.table(columns, schema=embedding_schema(vectors.type))
 
 
 def read_embeddings(path: Path) -> Embeddings:
-    """Decode an embedding table once into one contiguous matrix."""
-    table = read_table(path)
+    """Decode an embedding table once into one contiguous matrix, float32 whatever the file has."""
+    columns = ["has_value", "embedding"]
+    table = pq.read_table(path, columns=columns, page_checksum_verification=True, partitioning=None)
     column = table["embedding"].combine_chunks()
     flat = column.flatten().to_numpy(zero_copy_only=False)
-    matrix = flat.reshape(len(table), column.type.list_size)
+    matrix = flat.reshape(len(table), column.type.list_size).astype(np.float32, copy=False)
     return Embeddings(matrix, table["has_value"].to_numpy(), facts_of(path))
 
 

@@ -1,5 +1,7 @@
 """items, item_index → item_images → image_embeddings; items, item_index → text_embeddings."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -8,13 +10,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import IMMATERIAL, Stage, dataset_asset
+from assets.features.embed import Encoded, Told, embed, embedding_rows
+from assets.features.encoders import image_encoder, image_space, text_encoder, text_space
+from assets.features.looks import picture_looks, text_looks
 from assets.settings import ImageEncoderSettings, PictureSettings, TextEncoderSettings
-from models.encoders.weights import UNTRAINED, local_path
+from storage.embedding_store import space_name
 from storage.fetch import FetchLimits, Wanted, fetch_pictures
 from storage.io_managers import Made
 from storage.pictures import PictureStore
-from storage.publish import sha256_of
-from storage.tables import embedding_table, read_table
+from storage.tables import read_table
 
 
 @dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="1", deps=["raw_metadata"])
@@ -36,62 +40,81 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
 @dataset_asset(
     group="features",
     kinds={"pytorch", "parquet"},
-    code_version="1",
+    code_version="2",
     reuse=True,
-    outside=lambda config: local_weights(config.image_weights, "image_weights"),
+    outside=lambda config: {"space": space_name(image_space(config))},
 )
 def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table) -> Made:
     """What every item looks like: the vector that the image tower of CLIP gives to its picture."""
-    from models.encoders.clip import ImageEncoder
+    pictures = pictures_of(stage)
 
-    encoder = ImageEncoder(config.image_encoder, config.image_weights, config.device, config.image_batch)
-    keys = item_images["sha256"].to_pylist()
-    distinct = set(filter(None, keys))
-    vectors: dict[str, np.ndarray] = {}
-    with stage.progress(len(distinct), "pictures") as progress:
-        for batch, encoded in encoder.encode(pictures_of(stage).read(distinct), progress.advance):
-            vectors.update(zip(batch, encoded, strict=True))
-    has_value = np.array([key in vectors for key in keys])
-    matrix = np.zeros((len(keys), encoder.dimension), dtype=np.float32)
-    for row in np.flatnonzero(has_value):
-        matrix[row] = vectors[keys[row]]
-    return _embeddings(item_index, matrix, has_value, config.image_encoder, config.image_weights, len(distinct))
+    def encode(new: Sequence[str], told: Told) -> Encoded:
+        return image_encoder(config).encode(pictures.batches(new, config.image_batch), told)
+
+    content = pictures_by_item(item_index, item_images)
+    embedded = embed(
+        stage,
+        image_space(config),
+        content,
+        encode,
+        lambda: image_encoder(config).dimension,
+        unit="pictures",
+        dtype=config.embedding_dtype,
+    )
+    failed = item_images.filter(pc.not_equal(item_images["status"], "ok"))["status"]
+    about = {"encoder": config.image_encoder, "weights": config.image_weights}
+    looks = picture_looks(embedded, content, item_index["item_id"].to_pylist(), pictures)
+    return embedding_rows(item_index, content, embedded, about, {"missing": counted(failed), **looks})
 
 
 @dataset_asset(
     group="features",
     kinds={"pytorch", "parquet"},
-    code_version="1",
+    code_version="2",
     reuse=True,
-    outside=lambda config: local_weights(config.text_encoder, "text_encoder"),
+    outside=lambda config: {"space": space_name(text_space(config))},
 )
 def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table) -> Made:
     """What is written about every item: the vector that SBERT gives to its text."""
-    from models.encoders.sbert import TextEncoder
+    row = pc.index_in(item_index["item_id"], value_set=items["item_id"])
+    texts, titles = (items[name].take(row).to_pylist() for name in ("text", "title"))
+    keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
+    text_of = dict(zip(keys, texts, strict=True))
 
-    encoder = TextEncoder(config.text_encoder, config.device, config.text_batch)
-    text_of = dict(zip(items["item_id"].to_pylist(), items["text"].to_pylist(), strict=True))
-    texts = [text_of.get(item_id) or "" for item_id in item_index["item_id"].to_pylist()]
-    has_value = np.array([bool(text) for text in texts])
-    matrix = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
-    there = [text for text in texts if text]
-    with stage.progress(len(there), "texts") as progress:
-        matrix[has_value] = encoder.encode(there, progress.advance)
-    return _embeddings(item_index, matrix, has_value, config.text_encoder, config.text_encoder, len(there))
+    def encode(new: Sequence[str], told: Told) -> Encoded:
+        longest_first = sorted(new, key=lambda key: (-len(text_of[key]), key))  # a batch wastes little padding
+        for part, vectors in text_encoder(config).encode([text_of[key] for key in longest_first], told):
+            yield longest_first[part], vectors
+
+    content = pa.array([[key] if key else [] for key in keys], pa.list_(pa.string()))
+    embedded = embed(
+        stage,
+        text_space(config),
+        content,
+        encode,
+        lambda: text_encoder(config).dimension,
+        unit="texts",
+        dtype=config.embedding_dtype,
+    )
+    missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
+    about = {"encoder": config.text_encoder, "weights": config.text_encoder}
+    looks = text_looks(embedded, titles)
+    return embedding_rows(item_index, content, embedded, about, {"missing": counted(missing), **looks})
 
 
-def local_weights(place: str, setting: str) -> dict[str, str]:
-    """The checksum of weights that a setting names by their path: other weights at the same path are other weights."""
-    path = None if place == UNTRAINED else local_path(place, setting)
-    return {} if path is None else {f"{setting} sha256": sha256_of(path)}
+def pictures_by_item(item_index: pa.Table, item_images: pa.Table) -> pa.ListArray:
+    """list<string> [n], the SHA-256 of the pictures of every item, in their order."""
+    usable = item_images.filter(pc.equal(item_images["status"], "ok"))
+    item = pc.index_in(usable["item_id"], value_set=item_index["item_id"]).to_numpy()
+    order = np.lexsort((usable["position"].to_numpy(), item))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=len(item_index)))])
+    keys = usable["sha256"].combine_chunks().take(pa.array(order))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), keys)
 
 
-def _embeddings(
-    item_index: pa.Table, matrix: np.ndarray, has_value: np.ndarray, encoder: str, weights: str, encoded: int
-) -> Made:
-    about = {"encoder": encoder, "weights": weights, "dimension": str(matrix.shape[1]), "normalised": "true"}
-    facts = {**about, "encoded": encoded, "with_value": int(has_value.sum()), "without_value": int((~has_value).sum())}
-    return Made(embedding_table(item_index, matrix, has_value), facts, about)
+def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:
+    """How often each value stands there."""
+    return {row["values"]: row["counts"] for row in pc.value_counts(values).to_pylist()}
 
 
 def picture_folder(stage: Stage) -> Path | None:

@@ -94,13 +94,17 @@ def test_streaming_gives_the_same_rows(tmp_path: Path) -> None:
     assert stream_table(tmp_path / "t.parquet").read_all().equals(table)
 
 
-def test_embeddings_come_back_as_one_matrix(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_embeddings_come_back_as_one_matrix(tmp_path: Path, dtype: type) -> None:
     index = pa.table({"item": pa.array([0, 1], pa.int32()), "item_id": ["a", "b"]})
     matrix = np.array([[0.5, -1.0, 2.0], [0.0, 0.0, 0.0]], dtype=np.float32)
-    table = embedding_table(index, matrix, np.array([True, False]))
+    content = pa.array([["ab", "cd"], []], pa.list_(pa.string()))
+    table = embedding_table(index, matrix.astype(dtype), np.array([True, False]), content)
     write_table(tmp_path / "e.parquet", "image_embeddings", table, {"encoder": "tiny"})
+    assert read_table(tmp_path / "e.parquet")["embedding"].type.value_type == pa.from_numpy_dtype(dtype)
     found = read_embeddings(tmp_path / "e.parquet")
-    np.testing.assert_array_equal(found.matrix, matrix)
+    np.testing.assert_array_equal(found.matrix, matrix)  # numbers that half precision holds exactly
+    assert found.matrix.dtype == np.float32
     assert found.matrix.flags.c_contiguous
     assert found.has_value.tolist() == [True, False]
     assert found.about["encoder"] == "tiny"

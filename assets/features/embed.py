@@ -1,0 +1,118 @@
+"""Gives every item its vector: what the store has is taken from there, the rest is encoded and kept."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset import Stage
+from storage.embedding_store import EmbeddingStore, in_use, space_name
+from storage.io_managers import Made
+from storage.tables import embedding_table
+
+BLOCK_ITEMS = 1 << 16
+
+Told: TypeAlias = Callable[[int, float], None]
+Encoded: TypeAlias = Iterator[tuple[Sequence[str], np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The vectors of all items.
+
+    Attributes:
+        matrix: float16 or float32 [n, d], zeros where an item has no value. A row is L2-normalised where an item has
+            one content; of several it is the mean of their normalised vectors.
+        has_value: bool [n].
+        norms: float32, of every content's vector before it was normalised.
+        space: what the vectors share, as the store calls it.
+        facts: how much was encoded now, how much was there, and how fast it went.
+    """
+
+    matrix: np.ndarray
+    has_value: np.ndarray
+    norms: np.ndarray
+    space: str
+    facts: dict[str, float]
+
+
+def embed(
+    stage: Stage,
+    identity: Mapping[str, object],
+    content: pa.ListArray,
+    encode: Callable[[Sequence[str], Told], Encoded],
+    dimension: Callable[[], int],
+    unit: str,
+    dtype: str,
+) -> Embedded:
+    """Embed what items are made of.
+
+    Args:
+        identity: what vectors must share to be comparable.
+        content: list<string> [n], the SHA-256 of every picture or text of an item.
+        encode: yields batches of (content, float32 [b, d]) of the contents that it is given, in an order of its own,
+            and tells how many are done and how many seconds they were waited for. It is called if something is new.
+        dimension: of the vectors; it is called if there are none.
+        unit: what the contents are.
+        dtype: of the matrix.
+    """
+    with in_use(stage.root):
+        store = EmbeddingStore(stage.root, identity)
+        distinct = content.flatten().unique().to_pylist()
+        new = store.new(distinct)
+        facts: dict[str, float] = {"encoded": 0, "from_store": len(distinct) - len(new)}
+        facts["hit_rate"] = facts["from_store"] / max(len(distinct), 1)
+        if new:
+            with stage.progress(len(new), unit) as progress:
+                for batch, vectors in encode(new, progress.advance):
+                    store.add(batch, vectors)
+                    facts["encoded"] += len(batch)
+                store.flush()
+            facts |= {f"{unit}_per_s": facts["encoded"] / progress.seconds, "share_waiting": progress.share_waiting}
+        matrix = np.zeros((len(content), store.dimension or dimension()), dtype=dtype)
+        has_value, norms = _fill(matrix, store, content)
+    return Embedded(matrix, has_value, norms, space_name(identity), facts)
+
+
+def _fill(matrix: np.ndarray, store: EmbeddingStore, content: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
+    """Put vectors into the rows of their items; return which rows have a value, and the norms of the raw vectors."""
+    place = store.find(content.flatten())
+    contents_of_item = pc.list_value_length(content).to_numpy(zero_copy_only=False)
+    kept = place >= 0
+    item, place = np.repeat(np.arange(len(content)), contents_of_item)[kept], place[kept]
+    norms = np.zeros(len(place), dtype=np.float32)
+    for start in range(0, len(content), BLOCK_ITEMS):
+        first, last = np.searchsorted(item, [start, start + BLOCK_ITEMS])
+        if first == last:
+            continue
+        vectors = store.take(place[first:last])
+        norms[first:last] = np.linalg.norm(vectors, axis=1)
+        vectors /= np.maximum(norms[first:last, None], 1e-12)
+        rows, begins, counts = np.unique(item[first:last], return_index=True, return_counts=True)
+        matrix[rows] = np.add.reduceat(vectors, begins) / counts[:, None].astype(np.float32)
+    return np.bincount(item, minlength=len(content)) > 0, norms
+
+
+def embedding_rows(
+    item_index: pa.Table, content: pa.ListArray, embedded: Embedded, about: Mapping[str, str], facts: Mapping[str, Any]
+) -> Made:
+    """The embedding table, and what a person wants to know of it.
+
+    Args:
+        about: encoder and weights, for the file's metadata.
+        facts: what else the UI shows.
+    """
+    single = pc.max(pc.list_value_length(content)).as_py() in (None, 0, 1)
+    about = {
+        **about,
+        "dimension": str(embedded.matrix.shape[1]),
+        "normalised": str(single).lower(),
+        "space": embedded.space,
+    }
+    with_value = int(embedded.has_value.sum())
+    counts = {"with_value": with_value, "without_value": len(embedded.has_value) - with_value}
+    table = embedding_table(item_index, embedded.matrix, embedded.has_value, content)
+    return Made(table, {**about, **embedded.facts, **counts, **facts}, dict(about))

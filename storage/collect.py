@@ -1,0 +1,86 @@
+"""Deletes the vectors that no published table names any more."""
+
+import logging
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from storage.embedding_store import FOLDER, Shard, publish_shard, read_shards, unused
+from storage.errors import InputError
+from storage.layout import DataRoot
+from storage.tables import facts_of
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """How many vectors stayed, how many are gone, and what that freed."""
+
+    kept: int
+    deleted: int
+    freed_bytes: int
+
+
+def collect_vectors(root: DataRoot) -> Collected:
+    """Delete the vectors that no published table names, and second copies of those that one does.
+
+    A shard of which a part is named is written anew before the old one goes, so that nothing named is missing at any
+    time. Damaged shards are left for a person to look at.
+
+    Raises:
+        InputError: vectors are in use right now, or a table cannot be read, so that nobody knows what it names.
+    """
+    with unused(root):
+        named = named_content(root)
+        kept = deleted = freed = 0
+        for folder in sorted(path.parent for path in (root.root / FOLDER).glob("*/space.json")):
+            wanted = named.get(folder.name, pa.array([], pa.string()))
+            before = sum(path.stat().st_size for path in folder.glob("*.arrow"))
+            stay, go = _collect_space(folder, wanted)
+            freed += before - sum(path.stat().st_size for path in folder.glob("*.arrow"))
+            kept, deleted = kept + stay, deleted + go
+            if not any(folder.glob("*.arrow")):
+                (folder / "space.json").unlink()
+                folder.rmdir()
+        return Collected(kept, deleted, freed)
+
+
+def named_content(root: DataRoot) -> dict[str, pa.Array]:
+    """The content, by space, whose vectors published tables hold."""
+    named: dict[str, list[pa.Array]] = defaultdict(list)
+    for path in sorted(root.root.glob("*/*.parquet")):
+        try:
+            space = facts_of(path).get("space")
+            if space:
+                column = pq.read_table(path, columns=["content"], partitioning=None)["content"].combine_chunks()
+                named[space].append(column.flatten())
+        except (OSError, pa.ArrowException):
+            where = path.relative_to(root.root)
+            raise InputError(f"{where} cannot be read, so what it needs is not known; nothing was collected") from None
+    return {space: pa.concat_arrays(parts).unique() for space, parts in named.items()}
+
+
+def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
+    """Collect one space; return how many vectors stayed and how many are gone."""
+    shards = read_shards(folder)
+    content = pa.chunked_array([chunk for shard in shards for chunk in shard.content.chunks], pa.string())
+    first_copy = pc.index_in(content, value_set=content).to_numpy() == np.arange(len(content))
+    stays = pc.is_in(content, value_set=named).to_numpy() & first_copy
+    ends = np.cumsum([len(shard.vectors) for shard in shards], dtype=np.int64)
+    for shard, rows in zip(shards, np.split(stays, ends[:-1]), strict=False):
+        if not rows.all():
+            _shrink(shard, rows)
+    return int(stays.sum()), int((~stays).sum())
+
+
+def _shrink(shard: Shard, stays: np.ndarray) -> None:
+    """Replace a shard by one of the rows that stay, bool [n], or by nothing."""
+    if stays.any():
+        publish_shard(shard.path.parent, shard.content.filter(pa.array(stays)), shard.vectors[stays])
+    shard.path.unlink()
