@@ -1,5 +1,6 @@
 """items, item_index → item_images → image_embeddings; items, item_index → text_embeddings."""
 
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -44,17 +45,22 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
     """What every item looks like: the vector that the image tower of CLIP gives to its picture."""
     from models.encoders.clip import ImageEncoder
 
-    encoder = ImageEncoder(config.image_encoder, config.image_weights, config.device, config.image_batch)
+    encoder = ImageEncoder(config.image_encoder, config.image_weights, config.device, config.image_batch, "fp32")
     keys = item_images["sha256"].to_pylist()
     distinct = set(filter(None, keys))
     vectors: dict[str, np.ndarray] = {}
     with stage.progress(len(distinct), "pictures") as progress:
-        for batch, encoded in encoder.encode(pictures_of(stage).read(distinct), progress.advance):
+        pictures = list(pictures_of(stage).read(distinct))
+        starts = range(0, len(pictures), config.image_batch)
+        batches: list[partial[list[tuple[str, bytes]]]] = [
+            partial(list, pictures[at : at + config.image_batch]) for at in starts
+        ]
+        for batch, encoded in encoder.encode(batches, lambda count, _: progress.advance(count)):
             vectors.update(zip(batch, encoded, strict=True))
     has_value = np.array([key in vectors for key in keys])
     matrix = np.zeros((len(keys), encoder.dimension), dtype=np.float32)
     for row in np.flatnonzero(has_value):
-        matrix[row] = vectors[keys[row]]
+        matrix[row] = vectors[keys[row]] / np.linalg.norm(vectors[keys[row]])
     return _embeddings(item_index, matrix, has_value, config.image_encoder, config.image_weights, len(distinct))
 
 
@@ -69,15 +75,17 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     """What is written about every item: the vector that SBERT gives to its text."""
     from models.encoders.sbert import TextEncoder
 
-    encoder = TextEncoder(config.text_encoder, config.device, config.text_batch)
+    encoder = TextEncoder(config.text_encoder, config.device, config.text_batch, "fp32")
     text_of = dict(zip(items["item_id"].to_pylist(), items["text"].to_pylist(), strict=True))
     texts = [text_of.get(item_id) or "" for item_id in item_index["item_id"].to_pylist()]
     has_value = np.array([bool(text) for text in texts])
     matrix = np.zeros((len(texts), encoder.dimension), dtype=np.float32)
-    there = [text for text in texts if text]
-    with stage.progress(len(there), "texts") as progress:
-        matrix[has_value] = encoder.encode(there, progress.advance)
-    return _embeddings(item_index, matrix, has_value, config.text_encoder, config.text_encoder, len(there))
+    order = sorted(np.flatnonzero(has_value).tolist(), key=lambda row: -len(texts[row]))
+    with stage.progress(len(order), "texts") as progress:
+        there = [texts[row] for row in order]
+        for part, encoded in encoder.encode(there, lambda count, _: progress.advance(count)):
+            matrix[order[part]] = encoded / np.linalg.norm(encoded, axis=1, keepdims=True)
+    return _embeddings(item_index, matrix, has_value, config.text_encoder, config.text_encoder, len(order))
 
 
 def local_weights(place: str, setting: str) -> dict[str, str]:
