@@ -89,7 +89,7 @@ class ImageEncoderSettings(StageSettings):
     )
     image_batch: int = Field(64, ge=1, description="Pictures encoded at a time.")
     image_precision: Precision = Field("auto", description=PRECISION)
-    image_workers: int | None = Field(None, ge=0, description="Processes that decode pictures; one a core by default.")
+    image_workers: int | None = Field(None, ge=1, description="Processes that decode pictures; one a core by default.")
     embedding_dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the table.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 

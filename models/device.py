@@ -1,4 +1,4 @@
-"""Which processor a model runs on."""
+"""Which processors a model runs on."""
 
 import torch
 
@@ -19,3 +19,15 @@ def device_of(name: str) -> torch.device:
     except (RuntimeError, AssertionError):
         raise ModelError(f"device is {name!r}, and this machine has none of that name") from None
     return device
+
+
+def devices_of(name: str) -> list[torch.device]:
+    """All devices that a setting names, for work that can be divided: `auto` and `cuda` are every GPU of this machine.
+
+    Raises:
+        ModelError: there is no such device here.
+    """
+    device = device_of(name)
+    if device.type != "cuda" or device.index is not None:
+        return [device]
+    return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]

@@ -4,28 +4,34 @@ CLIP: Radford et al., "Learning Transferable Visual Models From Natural Language
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import open_clip
 import torch
-from PIL import Image
+from open_clip.transform import PreprocessCfg
+from torchvision.transforms import Compose
 
-from models.device import device_of
+from models.device import devices_of
+from models.encoders.lanes import Halving, Lane, through_lanes
+from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decoded
+from models.encoders.precision import DTYPES, dtype_of
 from models.encoders.weights import UNTRAINED, local_path
 from models.errors import ModelError
+
+UNTRAINED_SEED = 0
+LANES_OF_A_GPU = 2  # while one computes, the other copies
 
 open_clip.add_model_config(Path(__file__).parent / "tiny.json")
 
 # open_clip logs by the root logger, which without a handler would get one of its own and print every line twice.
 logging.getLogger().addHandler(logging.NullHandler())
 
-UNTRAINED_SEED = 0
-DECODERS = 4
+logger = logging.getLogger(__name__)
 
 
 class ImageEncoder:
@@ -34,46 +40,97 @@ class ImageEncoder:
     Args:
         architecture: an open_clip architecture; `tiny` is one of this project, for tests and the sample.
         weights: an open_clip tag, the path of a checkpoint, or `untrained` for seeded random weights.
-        device: see `models.device.device_of`.
+        device: see `models.device.devices_of`.
+        batch_size: pictures that a device takes at a time.
+        precision: see `models.encoders.precision.dtype_of`; fp32 equals a direct call of open_clip.
+        workers: processes that decode; as many as there are processors, if not given.
 
     Raises:
-        ModelError: the architecture is unknown or the weights cannot be had.
+        ModelError: the architecture is unknown, the weights cannot be had, or the device lacks the precision.
     """
 
-    def __init__(self, architecture: str, weights: str, device: str, batch_size: int):
+    def __init__(
+        self,
+        architecture: str,
+        weights: str,
+        device: str = "auto",
+        batch_size: int = 64,
+        precision: str = "auto",
+        workers: int | None = None,
+    ):
         if architecture not in open_clip.list_models():
             raise ModelError(f"image_encoder is {architecture!r}, and open_clip has no such architecture")
-        self.device, self.batch_size = device_of(device), batch_size
+        devices = devices_of(device)
+        self.dtype = dtype_of(precision, devices[0], "image_precision")
+        self.batch_size, self.workers = batch_size, workers or cores()
+        self.dimension = int(open_clip.get_model_config(architecture)["embed_dim"])
+        model, transform = _load(architecture, weights, self.dtype)
+        size = PreprocessCfg(**model.visual.preprocess_cfg).input_size[1:]
+        self.preprocessing = Preprocessing(transform, size)
+        self.pinned = devices[0].type == "cuda"
+        models = [model, *(deepcopy(model) for _ in devices[1:])]
+        self.lanes = [lane for copy, at in zip(models, devices, strict=True) for lane in self._lanes(copy, at)]
+
+    def encode(
+        self, batches: Sequence[Batch], told: Callable[[int, float], None]
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Encode pictures batch by batch, in the order given, whatever the number of devices.
+
+        A batch's vectors depend on that batch alone. What cannot be decoded is left out, with a warning at the end.
+
+        Args:
+            batches: callables that return (key, content of a file) pairs; each can be pickled, and is called in
+                another process.
+            told: is called with the pictures of each batch, and the seconds that a device waited for them.
+
+        Yields:
+            The keys of a batch and what the encoder says of their pictures, float32 [b, dimension], not normalised.
+        """
+        broken = 0
+        pictures = decoded(batches, self.preprocessing, self.workers, self.pinned)
+        with closing(pictures), closing(through_lanes(pictures, self.lanes)) as encoded:
+            for (batch, vectors), waited in encoded:
+                broken += batch.broken
+                told(len(batch.keys) + batch.broken, waited / len(self.lanes))
+                yield batch.keys, vectors
+        if broken:
+            logger.warning(f"{broken} pictures cannot be decoded and have no vector")
+
+    def _lanes(self, model: open_clip.CLIP, device: torch.device) -> list[Lane[Decoded, tuple[Decoded, np.ndarray]]]:
+        """What takes the batches to one device; several lanes there share the model and each has a stream."""
+        model.to(device=device, memory_format=torch.channels_last)
+        halving = Halving(self.batch_size, "image_batch")
+
+        def forward(pixels: torch.Tensor) -> torch.Tensor:
+            tensor = self.preprocessing.tensor(pixels.to(device, non_blocking=True))
+            return model.encode_image(tensor.to(self.dtype)).float()
+
+        def lane(batch: Decoded, stream: torch.cuda.Stream | None = None) -> tuple[Decoded, np.ndarray]:
+            if not batch.keys:
+                return batch, np.zeros((0, self.dimension), dtype=np.float32)
+            with torch.inference_mode(), torch.cuda.stream(stream) if stream else nullcontext():
+                vectors = halving(lambda size: torch.cat([forward(part) for part in batch.pixels.split(size)]))
+                return batch, vectors.cpu().numpy()
+
+        if device.type != "cuda":
+            return [lane]
+        return [partial(lane, stream=torch.cuda.Stream(device)) for _ in range(LANES_OF_A_GPU)]
+
+
+def _load(architecture: str, weights: str, dtype: torch.dtype) -> tuple[open_clip.CLIP, Compose]:
+    """The model on the CPU, in its number format, and its transform for inference."""
+    pretrained = checkpoint_of(architecture, weights)
+    [precision] = [name for name, known in DTYPES.items() if known is dtype]
+    try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(UNTRAINED_SEED)
             # A tag, not its file: with the tag come the mean, size and interpolation its weights were trained with.
-            model, _, self.preprocess = open_clip.create_model_and_transforms(
-                architecture, checkpoint_of(architecture, weights)
-            )
-        self.model = model.eval().requires_grad_(False).to(self.device)
-        self.dimension = open_clip.get_model_config(architecture)["embed_dim"]
-
-    @torch.inference_mode()
-    def encode(
-        self, pictures: Iterable[tuple[str, bytes]], advance: Callable[[int], None]
-    ) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Encode (key, file content) pairs batch by batch.
-
-        Yields:
-            The keys of a batch and its L2-normalised vectors, float32 [batch, dimension].
-        """
-        stream = iter(pictures)
-        with ThreadPoolExecutor(DECODERS) as decoders:
-            while batch := list(islice(stream, self.batch_size)):
-                keys, contents = zip(*batch, strict=True)
-                pixels = torch.stack(list(decoders.map(self._pixels, contents)))
-                vectors = self.model.encode_image(pixels.to(self.device), normalize=True)
-                yield list(keys), vectors.float().cpu().numpy()
-                advance(len(keys))
-
-    def _pixels(self, content: bytes) -> torch.Tensor:
-        with Image.open(BytesIO(content)) as image:
-            return self.preprocess(image)
+            model, _, transform = open_clip.create_model_and_transforms(architecture, pretrained, precision=precision)
+    except Exception as error:  # readers of checkpoints raise errors of many libraries
+        raise ModelError(
+            f"image_weights {weights!r} cannot be loaded into image_encoder {architecture!r} ({type(error).__name__})"
+        ) from error
+    return model.eval().requires_grad_(False), transform
 
 
 def checkpoint_of(architecture: str, weights: str) -> str | None:

@@ -18,7 +18,7 @@ from tests.pipeline.conftest import Pipeline
 PROJECT = Path(__file__).parents[2]
 ASSETS = ("image_embeddings", "text_embeddings")
 EXACT = {
-    "image_embeddings": {"image_precision": "fp32", "image_batch": 32, "image_workers": 0},
+    "image_embeddings": {"image_precision": "fp32", "image_batch": 32, "image_workers": 1},
     "text_embeddings": {"text_precision": "fp32", "text_batch": 8},
 }
 

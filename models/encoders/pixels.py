@@ -1,0 +1,163 @@
+"""From the bytes of pictures to the pixels that an image encoder takes, in processes beside the one that encodes.
+
+The worker processes are forked from a server that has imported this module and nothing else of the run, so they
+share no lock, thread or device with it, and each starts at once.
+"""
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from functools import partial
+from io import BytesIO
+from multiprocessing import forkserver, get_context
+from traceback import format_exc
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from open_clip.transform import MaybeToTensor
+from PIL import Image, ImageOps
+from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms import Compose, Normalize
+
+from models.errors import ModelError
+
+Batch = Callable[[], list[tuple[str, bytes]]]
+
+FIRST_BATCHES = 16  # about as many as one process decodes in the seconds that workers take to begin
+BATCHES_AHEAD = 2  # of each worker
+
+
+class Decoded(NamedTuple):
+    """A batch: keys, pixels uint8 [batch, height, width, 3], and how many pictures could not be decoded."""
+
+    keys: list[str]
+    pixels: torch.Tensor
+    broken: int
+
+
+class Preprocessing:
+    """A transform of `open_clip`, cut where bytes become numbers.
+
+    The pictures of a batch travel from process to process and to the device as bytes, a quarter of their size as
+    float32; the last two steps, the same for every picture, are made of whole batches there.
+
+    Args:
+        transform: what `open_clip` gives for inference: its last steps are MaybeToTensor and Normalize.
+        size: height and width of the encoder's input.
+    """
+
+    def __init__(self, transform: Compose, size: tuple[int, int]):
+        *steps, to_tensor, self.normalize = transform.transforms
+        if not isinstance(to_tensor, MaybeToTensor) or not isinstance(self.normalize, Normalize):
+            raise ModelError(f"image_encoder has a preprocessing that is not known: {transform}")
+        self.to_picture, self.size = Compose(steps), size
+
+    def pixels(self, content: bytes) -> np.ndarray:
+        """The picture in a file as the encoder sees it, uint8 [height, width, 3]."""
+        return np.asarray(self.to_picture(picture_of(content, max(self.size))))
+
+    def tensor(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Numbers of pixels [batch, height, width, 3]: normalised float32 [batch, 3, height, width], channels last."""
+        return self.normalize(pixels.permute(0, 3, 1, 2).float().div_(255))
+
+
+def picture_of(content: bytes, size: int) -> Image.Image:
+    """A picture as a viewer shows it: upright, its first frame, 16-bit greys as 8-bit ones.
+
+    Args:
+        size: the larger side of the encoder's input. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both
+            its sides stay at least twice as long as that.
+    """
+    image = Image.open(BytesIO(content))
+    image.draft(image.mode, (2 * size, 2 * size))
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):
+        greys = np.asarray(image).clip(0, 0xFFFF)
+        return Image.fromarray((greys // 0x101).astype(np.uint8))
+    return image
+
+
+class _Pictures(Dataset):
+    """Item i is batch i, decoded; or the error that reading it met, for the process that asked to raise."""
+
+    def __init__(self, batches: Sequence[Batch], preprocessing: Preprocessing):
+        self.batches, self.preprocessing = batches, preprocessing
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Decoded | Exception:
+        try:
+            pairs = self.batches[index]()
+        except Exception as error:
+            error.add_note(format_exc())
+            return error
+        pixels = torch.empty(len(pairs), *self.preprocessing.size, 3, dtype=torch.uint8)
+        keys: list[str] = []
+        for key, content in pairs:
+            try:
+                pixels.numpy()[len(keys)] = self.preprocessing.pixels(content)
+            except Exception:  # decoders raise whatever they like on broken bytes
+                continue
+            keys.append(key)
+        return Decoded(keys, pixels[: len(keys)], len(pairs) - len(keys))
+
+
+def decoded(
+    batches: Sequence[Batch], preprocessing: Preprocessing, workers: int, pinned: bool
+) -> Generator[Decoded, None, None]:
+    """Decode batches ahead of the one who asks, in the order given.
+
+    The first few are decoded in this process, while the server of the workers gets ready; often there are no more.
+
+    Args:
+        batches: callables that return (key, content of a file) pairs; a worker process unpickles and calls them.
+        workers: processes that decode.
+        pinned: whether the pixels lie in page-locked memory, from which a GPU copies while it computes.
+
+    Raises:
+        ModelError: a worker was killed.
+        Exception: what reading a batch raised.
+    """
+    pictures = partial(_Pictures, preprocessing=preprocessing)
+    load = partial(DataLoader, batch_size=None, pin_memory=pinned)
+    first, rest = batches[:FIRST_BATCHES], batches[FIRST_BATCHES:]
+    if rest:
+        context = get_context("forkserver")
+        context.set_forkserver_preload([__name__])
+        forkserver.ensure_running()
+    yield from _loaded(load(pictures(first)))
+    if rest:
+        yield from _loaded(
+            load(
+                pictures(rest),
+                num_workers=workers,
+                prefetch_factor=BATCHES_AHEAD,
+                multiprocessing_context=context,
+            )
+        )
+
+
+def _loaded(loader: DataLoader) -> Iterator[Decoded]:
+    found = iter(loader)
+    try:
+        while (batch := _next(found)) is not None:
+            if isinstance(batch, Exception):
+                raise batch
+            yield batch
+    finally:
+        del found  # ends the workers, also where an error keeps this frame alive
+
+
+def _next(found: Iterator[Decoded | Exception]) -> Decoded | Exception | None:
+    try:
+        return next(found, None)
+    except RuntimeError as error:
+        raise ModelError(
+            f"decoding pictures broke off ({error}); fewer image_workers or a smaller image_batch take less memory"
+        ) from error
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))
