@@ -24,7 +24,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("categories", pa.list_(pa.string())),
             ("price", pa.float64()),
             ("text", pa.string()),  # what the text encoder reads
-            ("image_urls", pa.list_(pa.string())),  # the most wanted first
+            # A list of pictures, the main one first; of each the places where it may be, the largest first.
+            ("image_urls", pa.list_(pa.list_(pa.string()))),
         ]
     ),
     "rejects": pa.schema([("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]),

@@ -21,7 +21,10 @@ from storage.tables import embedding_table, read_table
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
     """The first usable picture of every item, kept by its content; an item without one says why."""
     urls = dict(zip(items["item_id"].to_pylist(), items["image_urls"].to_pylist(), strict=True))
-    wanted = [Wanted(item_id, urls.get(item_id, [])) for item_id in item_index["item_id"].to_pylist()]
+    wanted = [
+        Wanted(item_id, [url for places in urls.get(item_id, []) for url in places])
+        for item_id in item_index["item_id"].to_pylist()
+    ]
     limits = FetchLimits(
         config.picture_timeout_s, config.picture_max_bytes, config.picture_max_pixels, config.picture_concurrency
     )
