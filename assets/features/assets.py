@@ -1,5 +1,6 @@
 """items, item_index → item_images → image_embeddings; items, item_index → text_embeddings."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -7,33 +8,47 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import IMMATERIAL, Stage, dataset_asset
+from assets.dataset import Stage, dataset_asset
 from assets.settings import ImageEncoderSettings, PictureSettings, TextEncoderSettings
 from models.encoders.weights import UNTRAINED, local_path
-from storage.fetch import FetchLimits, Wanted, fetch_pictures
+from storage.attempts import Attempts
+from storage.client import FetchLimits
+from storage.fetch import Again, Source, Wanted, fetch_pictures
 from storage.io_managers import Made
 from storage.pictures import PictureStore
 from storage.publish import sha256_of
-from storage.tables import embedding_table, read_table
+from storage.statuses import OK
+from storage.tables import embedding_table
+
+WANTED_ROWS = 4096
 
 
-@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="1", deps=["raw_metadata"])
+@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"])
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
-    """The first usable picture of every item, kept by its content; an item without one says why."""
-    urls = dict(zip(items["item_id"].to_pylist(), items["image_urls"].to_pylist(), strict=True))
-    wanted = [
-        Wanted(item_id, [url for places in urls.get(item_id, []) for url in places])
-        for item_id in item_index["item_id"].to_pylist()
-    ]
+    """The first usable pictures of every item, kept by their content; an item without one says why."""
     limits = FetchLimits(
-        config.picture_timeout_s, config.picture_max_bytes, config.picture_max_pixels, config.picture_concurrency
+        timeout_s=config.picture_timeout_s,
+        max_bytes=config.picture_max_bytes,
+        max_pixels=config.picture_max_pixels,
+        concurrency=config.picture_concurrency,
+        host_concurrency=config.picture_host_concurrency,
+        retries=config.picture_retries,
     )
-    with stage.progress(len(wanted), "pictures") as progress:
-        table = fetch_pictures(
-            wanted, picture_folder(stage), pictures_of(stage), limits, _earlier(stage, config), progress
-        )
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(table["status"]).to_pylist()}
-    return Made(table, {"by_status": counts, "share_with_picture": counts.get("ok", 0) / max(len(table), 1)})
+    again: Again = "everything" if config.force else "failed" if config.picture_retry_failed else "passing"
+    source = Source(picture_folder(stage), is_local(stage))
+    with stage.progress(len(item_index), "items") as progress:
+        attempts = Attempts(pictures_of(stage))
+        wanted = wanted_pictures(items, item_index)
+        fetched = fetch_pictures(wanted, source, attempts, limits, progress, config.pictures_per_item, again)
+    by_status = {row["values"]: row["counts"] for row in pc.value_counts(fetched.table["status"]).to_pylist()}
+    with_picture = pc.sum(pc.and_(pc.equal(fetched.table["status"], OK), pc.equal(fetched.table["position"], 0)))
+    facts = {
+        "by_status": by_status,
+        "share_with_picture": (with_picture.as_py() or 0) / max(len(item_index), 1),
+        "asked": fetched.asked,
+        "from_store": fetched.from_store,
+    }
+    return Made(fetched.table, facts)
 
 
 @dataset_asset(
@@ -97,25 +112,27 @@ def _embeddings(
     return Made(embedding_table(item_index, matrix, has_value), facts, about)
 
 
+def wanted_pictures(items: pa.Table, item_index: pa.Table) -> Iterator[Wanted]:
+    """The items of the index in their order, with the places of their pictures; some at a time are in memory."""
+    places = items["image_urls"].take(pc.index_in(item_index["item_id"], items["item_id"]))
+    for start in range(0, len(item_index), WANTED_ROWS):
+        ids = item_index["item_id"].slice(start, WANTED_ROWS).to_pylist()
+        for item_id, pictures in zip(ids, places.slice(start, WANTED_ROWS).to_pylist(), strict=True):
+            yield Wanted(item_id, pictures or [])
+
+
+def is_local(stage: Stage) -> bool:
+    """Whether a dataset's metadata lie on this machine, so that its owner says which pictures they name."""
+    return urlsplit(stage.dataset.metadata).scheme not in ("http", "https")
+
+
 def picture_folder(stage: Stage) -> Path | None:
     """Where relative picture paths of a dataset are looked up: as the catalogue says, or beside local metadata."""
     if stage.dataset.images:
         return Path(stage.dataset.images)
-    if urlsplit(stage.dataset.metadata).scheme in ("http", "https"):
-        return None
-    return stage.root.artefact(stage.manifest("raw_metadata")).parent
+    return stage.root.artefact(stage.manifest("raw_metadata")).parent if is_local(stage) else None
 
 
 def pictures_of(stage: Stage) -> PictureStore:
     """The pictures kept for a dataset."""
     return PictureStore(stage.root.path("item_images", stage.dataset.name))
-
-
-def _earlier(stage: Stage, config: PictureSettings) -> dict[str, dict]:
-    """Rows of the last item_images by item, unless everything is to be fetched again; other limits try anew."""
-    last = None if config.force else stage.root.find_sound("item_images", stage.dataset.name)
-    if last is None:
-        return {}
-    same_limits = last.recipe.settings == config.model_dump(exclude=IMMATERIAL)
-    rows = read_table(stage.root.artefact(last)).to_pylist()
-    return {row["item_id"]: row for row in rows if same_limits or row["status"] == "ok"}
