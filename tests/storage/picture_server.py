@@ -1,10 +1,11 @@
 """A real HTTP server for the tests of the picture fetcher, and what they share."""
 
+import asyncio
 import hashlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -62,10 +63,12 @@ class Server(ThreadingHTTPServer):
         self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.delay_s = 0.0
-        self.gate = threading.Event()  # closed, it lets no request pass that is not counted in `passing`
+        self.gate = threading.Event()  # while it is closed, requests wait: those at the host that is held, or all
         self.gate.set()
-        self.passing = 0
-        self.at_once: Counter[str] = Counter()  # requests under way by the host that they name
+        self.held = ""
+        self.passing = 0  # how many are let through nevertheless
+        self.gives_every = 1  # of so many requests one, and says 429 to the others
+        self.at_once: Counter[str] = Counter()  # requests under way, by the host that they name and in all ("")
         self.most_at_once: Counter[str] = Counter()
         self.lock = threading.Lock()
 
@@ -94,17 +97,19 @@ class Handler(BaseHTTPRequestHandler):
             self.server.asked.append(self.path)
             self.server.at.append(time.monotonic())
             self.server.headers.append(dict(self.headers))
-            self.server.at_once[host] += 1
-            self.server.most_at_once[host] = max(self.server.most_at_once[host], self.server.at_once[host])
+            for name in (host, ""):
+                self.server.at_once[name] += 1
+                self.server.most_at_once[name] = max(self.server.most_at_once[name], self.server.at_once[name])
             self.server.passing -= 1
-            answers = self.server.script.get(self.path, [Answer(jpeg(self.path))])
+            refuses = len(self.server.asked) % self.server.gives_every
+            answers = [Answer(status=429)] if refuses else self.server.script.get(self.path, [Answer(jpeg(self.path))])
             answer = answers.pop(0) if len(answers) > 1 else answers[0]
-            waits = self.server.passing < 0
+            waits = self.server.passing < 0 and self.server.held in ("", host)
         if waits:
             self.server.gate.wait()
         time.sleep(self.server.delay_s)
         with self.server.lock:
-            self.server.at_once[host] -= 1
+            self.server.at_once.subtract((host, ""))
         self.send_response(answer.status)
         for name, value in answer.headers.items():
             self.send_header(name, value)
@@ -130,6 +135,29 @@ def serving() -> Iterator[Server]:
             server.gate.set()
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def speaking(talk: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]) -> Iterator[int]:
+    """A server that says what `talk` says; its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(talk, "127.0.0.1", 0), loop).result()
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(server.close)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+
+
+@contextmanager
+def in_background(work: Callable[[], None]) -> Iterator[None]:
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    yield
+    thread.join()
 
 
 def drip(handler: Handler) -> None:
