@@ -52,6 +52,7 @@ lint: .venv/.lint
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.kcore --edges 2000000
 	$(BIN)/python -m benchmarks.ingest --rows 150000
+	$(BIN)/python -m benchmarks.fetch --pictures 200
 
 clean:
 	rm -rf .venv .dagster .env data build *.egg-info
