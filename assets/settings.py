@@ -73,10 +73,18 @@ class SplitSettings(StageSettings):
 class PictureSettings(StageSettings):
     """Fetching product pictures."""
 
-    picture_timeout_s: float = Field(20.0, gt=0, description="Seconds that one picture may take.")
-    picture_max_bytes: int = Field(20 * 2**20, ge=1, description="A larger picture file is refused.")
-    picture_max_pixels: int = Field(50_000_000, ge=1, description="A picture of more pixels is refused.")
-    picture_concurrency: int = Field(16, ge=1, description="Pictures fetched at a time.")
+    pictures_per_item: int = Field(1, ge=1, description="Pictures kept of an item: its first ones that are usable.")
+    picture_timeout_s: float = Field(20.0, gt=0, description="Seconds that one request for a picture may take.")
+    picture_max_bytes: int = Field(20 * 2**20, ge=1, le=2**30, description="A larger picture file is refused.")
+    picture_max_pixels: int = Field(50_000_000, ge=1, le=80_000_000, description="A picture of more pixels is refused.")
+    picture_concurrency: int = Field(64, ge=1, description="Pictures fetched at a time.")
+    picture_host_concurrency: int = Field(16, ge=1, description="Pictures fetched at a time from one host.")
+    picture_retries: int = Field(
+        2, ge=0, description="Times that a URL is asked again at once after a failure that may pass, such as a timeout."
+    )
+    picture_retry_failed: bool = Field(
+        False, description="Ask again for what failed for good in an earlier run, not only for what is new or may pass."
+    )
 
 
 class ImageEncoderSettings(StageSettings):

@@ -8,7 +8,7 @@ and is refused.
 import ast
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -185,25 +185,34 @@ def item_text(item: dict[str, Any], max_chars: int) -> str:
 def _item_2014(record: dict[str, Any]) -> dict[str, Any] | None:
     categories = [name for path in _list(record.get("categories")) for name in _list(path)]
     flat = {**record, "categories": categories}
-    return _item(flat, "asin", "brand", "categories", "feature", _texts(record.get("imUrl")))
+    return _item(flat, "asin", "brand", "categories", "feature", [_texts(record.get("imUrl"))])
 
 
 def _item_2018(record: dict[str, Any]) -> dict[str, Any] | None:
-    pictures = [url for key in ("imageURLHighRes", "imageURL", "image") for url in _texts(record.get(key))]
-    return _item(record, "asin", "brand", "category", "feature", pictures)
+    return _item(record, "asin", "brand", "category", "feature", _pictures_2018(record))
+
+
+def _pictures_2018(record: dict[str, Any]) -> Iterator[list[str]]:
+    """The large and the small place of each picture where the two lists belong together, else each place alone."""
+    large, small = (_list(record.get(key)) for key in ("imageURLHighRes", "imageURL"))
+    if len(large) == len(small):
+        yield from (_texts(list(places)) for places in zip(large, small, strict=True))
+    else:
+        yield from map(_texts, (*large, *small))
+    yield from map(_texts, _list(record.get("image")))
 
 
 def _item_2023(record: dict[str, Any]) -> dict[str, Any] | None:
     images = [image for image in _list(record.get("images")) if isinstance(image, dict)]
     images.sort(key=lambda image: image.get("variant") != "MAIN")
-    pictures = [url for image in images for size in ("hi_res", "large", "thumb") for url in _texts(image.get(size))]
-    return _item(record, "parent_asin", "store", "categories", "features", pictures)
+    pictures = ([image.get(size) for size in ("hi_res", "large", "thumb")] for image in images)
+    return _item(record, "parent_asin", "store", "categories", "features", map(_texts, pictures))
 
 
 def _item(
-    record: dict[str, Any], item_id: str, brand: str, categories: str, features: str, pictures: list[str]
+    record: dict[str, Any], item_id: str, brand: str, categories: str, features: str, pictures: Iterable[list[str]]
 ) -> dict[str, Any] | None:
-    """What we keep of a product; None without a usable id."""
+    """What we keep of a product; None without a usable id. Of `pictures`, those with any place, each place once."""
     identifier = record.get(item_id)
     if not isinstance(identifier, str) or not identifier or not is_writable(identifier):
         return None
@@ -215,8 +224,20 @@ def _item(
         "features": clean_all(record.get(features)),
         "description": clean_all(record.get("description")),
         "price": price_of(record.get("price")),
-        "image_urls": list(dict.fromkeys(pictures)),
+        "image_urls": _distinct(pictures),
     }
+
+
+def _distinct(pictures: Iterable[list[str]]) -> list[list[str]]:
+    """The same pictures with every place left out that stood before, and every picture that then has none."""
+    seen: set[str] = set()
+    kept = []
+    for places in pictures:
+        new = [place for place in dict.fromkeys(places) if place not in seen]
+        seen.update(new)
+        if new:
+            kept.append(new)
+    return kept
 
 
 def _list(value: object) -> list[Any]:

@@ -7,53 +7,26 @@ was fetched.
 
 import logging
 import os
-import random
 import re
 import shutil
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import requests
 import urllib3
 
 from storage.errors import InputError
+from storage.manners import HEADERS, Retries, retry_after_s
 from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
 from storage.progress import Progress
 from storage.publish import publish_bytes, publishing, sha256_of
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 CHUNK_BYTES = 1 << 16
-HEADERS = {"User-Agent": "gated-rec-pipeline", "Accept-Encoding": "identity"}
 PASSING = {408, 429, *range(500, 600)}  # statuses that another try may mend
 INSTEAD = "name another URL or a local path in its place"
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Retries:
-    """How often a request is tried again after one that brought nothing new, and how long is waited before.
-
-    Attributes:
-        attempts: tries in a row without a new byte before it is given up.
-        first_s, longest_s: the wait doubles from the one to the other; from half of it to all of it is drawn.
-        patience_s: the longest wait that a server may ask for by `Retry-After`.
-    """
-
-    attempts: int = 6
-    first_s: float = 1.0
-    longest_s: float = 60.0
-    patience_s: float = 600.0
-    sleep: Callable[[float], None] = time.sleep
-    draw: Callable[[], float] = random.random
-
-    def wait_s(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row."""
-        return min(self.first_s * 2 ** (failures - 1), self.longest_s) * (1 + self.draw()) / 2
 
 
 @dataclass(frozen=True)
@@ -196,7 +169,8 @@ class _Fetch:
         if status == 304 and self.known:
             return self.known
         if status in PASSING:
-            raise _PassingError(f"answers {status} {answer.reason}", _retry_after(answer))
+            wait_s = retry_after_s(answer.headers.get("Retry-After"))
+            raise _PassingError(f"answers {status} {answer.reason}", wait_s)
         if status == 200:
             total = answer.headers.get("Content-Length", "")
             state = _state(answer, total)
@@ -267,15 +241,3 @@ def _content_range(answer: requests.Response) -> tuple[int | None, str]:
     """The first byte and the total that an answer tells (`bytes 5-9/10`, `bytes */10`)."""
     found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", answer.headers.get("Content-Range", ""))
     return (int(found[1]) if found and found[1] else None, found[2] if found else "")
-
-
-def _retry_after(answer: requests.Response) -> float:
-    """Seconds that a server asks to be left alone: a number, or until a date."""
-    asked = answer.headers.get("Retry-After", "")
-    if asked.isascii() and asked.isdigit():
-        return float(asked)
-    try:
-        until = parsedate_to_datetime(asked)
-        return max((until - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return 0.0

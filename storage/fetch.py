@@ -1,248 +1,258 @@
 """Fetches product pictures, from the web or the dataset's own folder; every item gets a row that says how it went.
 
-What comes back is hostile until it is decoded: sizes are bounded, a URL reaches public addresses alone, and a path
-never leaves the dataset's folder.
+A URL is asked once: what is known of it from an earlier run, or from another item, counts. Memory is bounded: items
+are taken from an iterator, so many at a time.
 """
 
 import asyncio
-import ipaddress
-import logging
-import re
-import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import aiohttp
 import pyarrow as pa
-from aiohttp.abc import AbstractResolver, ResolveResult
-from PIL import Image
-from yarl import URL
 
-from storage.pictures import PictureStore
+from storage.attempts import Attempts
+from storage.client import FetchLimits, PictureClient
+from storage.decoding import Picture
+from storage.local_pictures import LocalPictures
+from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
+from storage.statuses import OK, PASSING, RefusedError
+from storage.web import is_on_the_web
 
-HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-ENDS_IN_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
-# IPv6 networks whose addresses stand for IPv4 ones, private ones too: mapped, NAT64, Teredo, 6to4.
-TUNNELS = [
-    ipaddress.ip_network(n) for n in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
-]
-MAX_REDIRECTS = 5
-CHUNK_BYTES = 1 << 16
-REDIRECTS = (301, 302, 303, 307, 308)
-PASSING = ("timeout", "unreachable", "broken_off", "http_429", "http_5")  # beginnings of what another try may mend
+# Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
+ITEMS_PER_PLACE = 16
+ROWS_PER_BATCH = 4096
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class FetchLimits:
-    """Bounds of one picture, and how many are fetched at a time."""
-
-    timeout_s: float
-    max_bytes: int
-    max_pixels: int
-    concurrency: int
+Again = Literal["passing", "failed", "everything"]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """An item and the places where its picture may be, the most wanted first."""
+    """An item and its pictures, the main one first; of each the places where it may be, the largest first."""
 
     item_id: str
-    urls: Sequence[str]
+    pictures: Sequence[Sequence[str]]
 
 
-class RefusedError(Exception):
-    """A picture that is not had; the message is the status of its row."""
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset's pictures may come from.
+
+    Attributes:
+        folder: where relative paths are looked up; None if the dataset has none.
+        local: whether URLs may lead to private addresses, because it is a dataset of this machine's owner.
+    """
+
+    folder: Path | None
+    local: bool
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The table `item_images`, how many URLs were asked for it, and how often an earlier run's answer was used."""
+
+    table: pa.Table
+    asked: int
+    from_store: int
 
 
 def fetch_pictures(
-    wanted: Sequence[Wanted],
-    base: Path | None,
-    store: PictureStore,
+    wanted: Iterable[Wanted],
+    source: Source,
+    attempts: Attempts,
     limits: FetchLimits,
-    earlier: dict[str, dict[str, Any]],
     progress: Progress,
-) -> pa.Table:
-    """Fetch the first usable picture of each item into `store`.
+    pictures_per_item: int = 1,
+    again: Again = "passing",
+) -> Fetched:
+    """Fetch the first usable pictures of each item, of each picture the first usable place.
+
+    An item without any gets one row, with the status of its first failure, one that may pass before one for good.
 
     Args:
-        base: the folder in which relative paths are looked up; None if the dataset has none.
-        earlier: rows of an earlier table by item; what came from the web then, or failed for good, is not asked again.
-
-    Returns:
-        The table `item_images`: one row an item, in the order given.
-    """
-    rows = asyncio.run(_fetch_all(wanted, base, store, limits, earlier, progress))
-    store.flush()
-    return pa.Table.from_pylist(rows, schema=SCHEMAS["item_images"])
-
-
-async def _fetch_all(
-    wanted: Sequence[Wanted],
-    base: Path | None,
-    store: PictureStore,
-    limits: FetchLimits,
-    earlier: dict[str, dict[str, Any]],
-    progress: Progress,
-) -> list[dict[str, Any]]:
-    places = asyncio.Semaphore(limits.concurrency)
-    connector = aiohttp.TCPConnector(resolver=PublicResolver(), limit=limits.concurrency)
-    timeout = aiohttp.ClientTimeout(total=limits.timeout_s)
-    # Bodies are taken as they are: one that inflates could be far larger than it was sent.
-    plain = {"Accept-Encoding": "identity"}
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=timeout, headers=plain, auto_decompress=False
-    ) as session:
-
-        async def one(item: Wanted) -> dict[str, Any]:
-            async with places:
-                last = earlier.get(item.item_id)
-                row = last if last and _settled(last, item, store) else await _fetch(item, base, store, limits, session)
-            progress.advance()
-            return row
-
-        return await asyncio.gather(*map(one, wanted))
-
-
-def _settled(last: dict[str, Any], item: Wanted, store: PictureStore) -> bool:
-    """Whether asking again would give the same: a local file may have changed, a web picture is kept by its URL."""
-    if last["url"] not in item.urls or not HAS_SCHEME.match(last["url"]):
-        return False
-    return last["sha256"] in store if last["status"] == "ok" else not last["status"].startswith(PASSING)
-
-
-async def _fetch(
-    item: Wanted, base: Path | None, store: PictureStore, limits: FetchLimits, session: aiohttp.ClientSession
-) -> dict[str, Any]:
-    """The row of an item: its first usable picture, or the first failure, one that may pass before one for good."""
-    row: dict[str, Any] = dict.fromkeys(SCHEMAS["item_images"].names)
-    row |= {"item_id": item.item_id, "status": "missing"}
-    for url in item.urls:
-        try:
-            content = await _download(url, limits, session) if HAS_SCHEME.match(url) else _read(url, base, limits)
-            width, height = await asyncio.to_thread(decoded_size, content, limits.max_pixels)
-        except RefusedError as refused:
-            status = str(refused)
-            if row["url"] is None or (status.startswith(PASSING) and not row["status"].startswith(PASSING)):
-                row |= {"url": url, "status": status}
-            continue
-        key = store.add(content)
-        return row | {
-            "url": url, "status": "ok", "bytes": len(content), "width": width, "height": height, "sha256": key
-        }  # fmt: skip
-    return row
-
-
-def decoded_size(content: bytes, max_pixels: int) -> tuple[int, int]:
-    """Width and height of a picture of a common format that decodes to its last row.
+        again: which URLs that were asked in an earlier run are asked again: those that failed for a reason that may
+            pass, all that failed, or all. A local file is read again if it has changed.
 
     Raises:
-        RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
+        OSError: a shard cannot be written.
     """
+    fetch = _Fetch(source, attempts, limits, progress, pictures_per_item, again)
     try:
-        with Image.open(BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
-                raise RefusedError("too_many_pixels")
-            image.load()
-            return image.size
-    except (RefusedError, Image.DecompressionBombError) as error:
-        raise RefusedError("too_many_pixels") from error
-    except Exception as error:  # decoders raise whatever they like on hostile bytes
-        logger.debug("undecodable picture: %s", type(error).__name__)
-        raise RefusedError("undecodable") from None
+        asyncio.run(fetch.run(iter(wanted)))
+    finally:  # what has arrived is kept whatever ends the run
+        attempts.flush()
+    return Fetched(fetch.rows.table(), len(fetch.asked), fetch.from_store)
 
 
-def _read(path: str, base: Path | None, limits: FetchLimits) -> bytes:
-    if base is None:
-        raise RefusedError("forbidden")
-    try:
-        file = (base / path).resolve()
-        if not file.is_relative_to(base.resolve()):
-            raise RefusedError("forbidden")
-        if not file.is_file():
-            raise RefusedError("not_found")
-        if file.stat().st_size > limits.max_bytes:
-            raise RefusedError("too_large")
-        return file.read_bytes()
-    except (OSError, ValueError):  # a path that no file system takes, or a file that may not be read
-        raise RefusedError("bad_path") from None
+class _Fetch:
+    """One run over the items of a dataset."""
+
+    def __init__(
+        self,
+        source: Source,
+        attempts: Attempts,
+        limits: FetchLimits,
+        progress: Progress,
+        pictures_per_item: int,
+        again: Again,
+    ):
+        self.local, self.files = source.local, LocalPictures(source.folder)
+        self.attempts, self.limits, self.progress = attempts, limits, progress
+        self.pictures_per_item, self.again = pictures_per_item, again
+        self.rows = _Rows()
+        self.asked: set[str] = set()
+        self.from_store = 0
+        self._underway: dict[str, asyncio.Task[Attempt]] = {}
+
+    async def run(self, wanted: Iterator[Wanted]) -> None:
+        self._writing = asyncio.Lock()
+        numbered = enumerate(wanted)
+        async with PictureClient(self.limits, self.local) as self._client:
+            count = ITEMS_PER_PLACE * self.limits.concurrency
+            working = asyncio.gather(*(self._work(numbered) for _ in range(count)))
+            writing = asyncio.create_task(self._write_in_time())
+            try:
+                for done in (await asyncio.wait((working, writing), return_when=asyncio.FIRST_COMPLETED))[0]:
+                    done.result()
+            finally:
+                working.cancel()
+                writing.cancel()
+
+    async def _work(self, numbered: Iterator[tuple[int, Wanted]]) -> None:
+        """Take the next item as long as there is one; many of these share the iterator."""
+        for number, item in numbered:
+            kept, failed = await self._pictures(item)
+            self.rows.add(number, item.item_id, kept, failed)
+            self.progress.advance()
+
+    async def _pictures(self, item: Wanted) -> tuple[list[Attempt], Attempt | None]:
+        """The usable pictures of an item, no more than are wanted and each once, and the failure that says most."""
+        kept: list[Attempt] = []
+        failed: Attempt | None = None
+        for places in item.pictures:
+            if len(kept) == self.pictures_per_item:
+                break
+            for url in places:
+                attempt = await self._attempt(url)
+                if attempt.status == OK:
+                    if all(attempt.sha256 != other.sha256 for other in kept):
+                        kept.append(attempt)
+                    break
+                if failed is None or (attempt.status in PASSING and failed.status not in PASSING):
+                    failed = attempt
+        return kept, failed
+
+    async def _attempt(self, url: str) -> Attempt:
+        """What is known of a URL, or what asking it now brings; items that share it ask once."""
+        task = self._underway.get(url)
+        if task is None:
+            task = self._underway[url] = asyncio.create_task(self._settle(url))
+            task.add_done_callback(lambda _: self._underway.pop(url))
+        return await task
+
+    async def _settle(self, url: str) -> Attempt:
+        known = self.attempts.latest(url)
+        if known is not None:
+            if url in self.asked:
+                return known
+            if await self._holds(known):
+                self.from_store += 1
+                return known
+        return await self._ask(url)
+
+    async def _holds(self, known: Attempt) -> bool:
+        """Whether asking again would say the same, under the limits of today, or need not be tried."""
+        limits = self.limits
+        if self.again == "everything" or not await self._is_unchanged(known):
+            return False
+        if known.status == OK:
+            return (known.bytes or 0) <= limits.max_bytes and _pixels(known) <= limits.max_pixels
+        if self.again == "failed" or known.status in PASSING:
+            return False
+        if known.status == "too_large":
+            return known.bytes is None or known.bytes > limits.max_bytes
+        if known.status == "too_many_pixels":
+            return known.width is None or _pixels(known) > limits.max_pixels
+        return not (known.status == "forbidden" and self.local)
+
+    async def _is_unchanged(self, known: Attempt) -> bool:
+        """Whether a local file is the one that was read; the web is taken at its word."""
+        if is_on_the_web(known.url):
+            return True
+        try:
+            return known.mark == await asyncio.to_thread(self.files.mark, known.url)
+        except RefusedError:
+            return False
+
+    async def _ask(self, url: str) -> Attempt:
+        mark = None
+        outcome: Picture | RefusedError
+        try:
+            if is_on_the_web(url):
+                outcome = await self._client.get(url)
+            else:
+                mark = await asyncio.to_thread(self.files.mark, url)
+                content = await asyncio.to_thread(self.files.read, url, self.limits.max_bytes)
+                outcome = await self._client.decode(content)
+        except RefusedError as refused:
+            outcome = refused
+        attempt = self.attempts.add(url, mark, outcome)
+        self.asked.add(url)
+        if self.attempts.are_due:
+            await self._write()
+        return attempt
+
+    async def _write(self) -> None:
+        """Write a shard beside the fetching; whoever has the next one full waits for it."""
+        async with self._writing:
+            if self.attempts.are_due:
+                await asyncio.to_thread(self.attempts.store.publish, self.attempts.take())
+
+    async def _write_in_time(self) -> None:
+        while True:
+            await asyncio.sleep(self.attempts.shard_seconds)
+            if self.attempts.are_due:
+                await self._write()
 
 
-async def _download(url: str, limits: FetchLimits, session: aiohttp.ClientSession) -> bytes:
-    """The body of a URL, following redirects one by one so that each place is looked at before it is asked."""
-    try:
-        place = URL(url)
-        for _ in range(MAX_REDIRECTS):
-            require_public(place)
-            async with session.get(place, allow_redirects=False) as answer:
-                if answer.status in REDIRECTS and "Location" in answer.headers:
-                    place = place.join(URL(answer.headers["Location"]))
-                    continue
-                if answer.status != 200:
-                    raise RefusedError(f"http_{answer.status}")
-                content = bytearray()
-                async for chunk in answer.content.iter_chunked(CHUNK_BYTES):
-                    content += chunk
-                    if len(content) > limits.max_bytes:
-                        raise RefusedError("too_large")
-                return bytes(content)
-        raise RefusedError("too_many_redirects")
-    except TimeoutError:
-        raise RefusedError("timeout") from None
-    except (aiohttp.ClientConnectorError, aiohttp.ClientConnectorDNSError):
-        raise RefusedError("unreachable") from None
-    except aiohttp.ClientPayloadError:
-        raise RefusedError("broken_off") from None
-    except aiohttp.ClientError:
-        raise RefusedError("bad_answer") from None
-    except ValueError:
-        raise RefusedError("bad_url") from None
+def _pixels(attempt: Attempt) -> int:
+    return (attempt.width or 0) * (attempt.height or 0)
 
 
-def require_public(place: URL) -> None:
-    """Raise RefusedError("forbidden") unless a URL is http(s) and its host is a name or a public address.
-
-    It looks at the URL as the client will use it: in another spelling an address may look like a name.
-    """
-    if place.scheme not in ("http", "https") or not place.host:
-        raise RefusedError("forbidden")
-    try:
-        ipaddress.ip_address(place.host)
-    except ValueError:
-        if ENDS_IN_NUMBER.search(place.host):  # an address in a spelling that only some resolvers know
-            raise RefusedError("forbidden") from None
-        return  # a name: PublicResolver looks at what it stands for
-    if not is_public(place.host):
-        raise RefusedError("forbidden")
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address belongs to the internet rather than to this machine or its network."""
-    found = ipaddress.ip_address(address)
-    return found.is_global and not found.is_multicast and not any(found in network for network in TUNNELS)
-
-
-class PublicResolver(AbstractResolver):
-    """Resolves host names to public addresses alone."""
+class _Rows:
+    """The rows of `item_images`, in whatever order they come."""
 
     def __init__(self) -> None:
-        self._resolver = aiohttp.ThreadedResolver()
+        self._schema = SCHEMAS["item_images"].insert(0, pa.field("number", pa.int64()))
+        self._batches: list[pa.RecordBatch] = []
+        self._open: list[tuple[Any, ...]] = []
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found = await self._resolver.resolve(host, port, family)
-        public = [address for address in found if is_public(address["host"])]
-        if found and not public:
-            raise RefusedError("forbidden")
-        return public
+    def add(self, number: int, item_id: str, kept: Sequence[Attempt], failed: Attempt | None) -> None:
+        """The rows of the item that is `number` among all."""
+        for position, got in enumerate(kept):
+            size = (got.bytes, got.width, got.height)
+            self._open.append((number, item_id, position, got.url, OK, *size, got.sha256))
+        if not kept:
+            url, status = (failed.url, failed.status) if failed else (None, "missing")
+            self._open.append((number, item_id, 0, url, status, None, None, None, None))
+        if len(self._open) >= ROWS_PER_BATCH:
+            self._pack()
 
-    async def close(self) -> None:
-        await self._resolver.close()
+    def table(self) -> pa.Table:
+        """All rows in the order of their items."""
+        self._pack()
+        table = pa.Table.from_batches(self._batches, self._schema)
+        return table.sort_by([("number", "ascending"), ("position", "ascending")]).drop_columns("number")
+
+    def _pack(self) -> None:
+        if self._open:
+            columns = zip(*self._open, strict=True)
+            self._batches.append(
+                pa.record_batch(
+                    [pa.array(c, t) for c, t in zip(columns, self._schema.types, strict=True)], self._schema
+                )
+            )
+            self._open = []

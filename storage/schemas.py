@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 _METRIC = [("metric", pa.string()), ("k", pa.int32()), ("stratum", pa.string()), ("seed", pa.int64())]
 _INTERVAL = [("value", pa.float64()), ("ci_low", pa.float64()), ("ci_high", pa.float64()), ("p_holm", pa.float64())]
@@ -24,7 +24,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("categories", pa.list_(pa.string())),
             ("price", pa.float64()),
             ("text", pa.string()),  # what the text encoder reads
-            ("image_urls", pa.list_(pa.string())),  # the most wanted first
+            # A list of pictures, the main one first; of each the places where it may be, the largest first.
+            ("image_urls", pa.list_(pa.list_(pa.string()))),
         ]
     ),
     "rejects": pa.schema([("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())]),
@@ -43,15 +44,28 @@ SCHEMAS: dict[str, pa.Schema] = {
     "item_images": pa.schema(
         [
             ("item_id", pa.string()),
+            ("position", pa.int32()),  # among the item's usable pictures; 0 in the one row of an item without any
             ("url", pa.string()),
             ("status", pa.string()),
             ("bytes", pa.int32()),
-            ("width", pa.int32()),
+            ("width", pa.int32()),  # as stored in the file, before its EXIF orientation is applied
             ("height", pa.int32()),
             ("sha256", pa.string()),  # the key of the picture in the shards
         ]
     ),
-    "pictures": pa.schema([("sha256", pa.string()), ("content", pa.binary())]),
+    "pictures": pa.schema(  # one row an attempt at a URL; the latest counts
+        [
+            ("url", pa.string()),
+            ("asked_at", pa.int64()),  # ms since the epoch, UTC
+            ("mark", pa.string()),  # the state of a local file, "size:mtime_ns"; null for the web
+            ("status", pa.string()),
+            ("width", pa.int32()),
+            ("height", pa.int32()),
+            ("bytes", pa.int32()),
+            ("sha256", pa.string()),  # of the content; null where there is none
+            ("content", pa.binary()),  # null as well where a picture of that sha256 is stored already
+        ]
+    ),
     "leaderboard": pa.schema(
         [
             ("dataset", pa.string()),

@@ -2,39 +2,49 @@
 
 import hashlib
 from collections.abc import Sequence
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import IMMATERIAL, Stage, dataset_asset
+from assets.dataset import Stage, dataset_asset
 from assets.features.embed import Encoded, Told, embed, embedding_rows
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space
 from assets.features.looks import picture_looks, text_looks
+from assets.features.pictures import is_local, picture_folder, pictures_by_item, pictures_of, wanted_pictures
 from assets.settings import ImageEncoderSettings, PictureSettings, TextEncoderSettings
+from storage.attempts import Attempts
+from storage.client import FetchLimits
 from storage.embedding_store import space_name
-from storage.fetch import FetchLimits, Wanted, fetch_pictures
+from storage.fetch import Again, Source, fetch_pictures
 from storage.io_managers import Made
-from storage.pictures import PictureStore
-from storage.tables import read_table
+from storage.statuses import OK
 
 
-@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="1", deps=["raw_metadata"])
+@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"])
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
-    """The first usable picture of every item, kept by its content; an item without one says why."""
-    urls = dict(zip(items["item_id"].to_pylist(), items["image_urls"].to_pylist(), strict=True))
-    wanted = [Wanted(item_id, urls.get(item_id, [])) for item_id in item_index["item_id"].to_pylist()]
+    """The first usable pictures of every item, kept by their content; an item without one says why."""
     limits = FetchLimits(
-        config.picture_timeout_s, config.picture_max_bytes, config.picture_max_pixels, config.picture_concurrency
+        timeout_s=config.picture_timeout_s,
+        max_bytes=config.picture_max_bytes,
+        max_pixels=config.picture_max_pixels,
+        concurrency=config.picture_concurrency,
+        host_concurrency=config.picture_host_concurrency,
+        retries=config.picture_retries,
     )
-    with stage.progress(len(wanted), "pictures") as progress:
-        table = fetch_pictures(
-            wanted, picture_folder(stage), pictures_of(stage), limits, _earlier(stage, config), progress
-        )
-    counts = {row["values"]: row["counts"] for row in pc.value_counts(table["status"]).to_pylist()}
-    return Made(table, {"by_status": counts, "share_with_picture": counts.get("ok", 0) / max(len(table), 1)})
+    again: Again = "everything" if config.force else "failed" if config.picture_retry_failed else "passing"
+    source = Source(picture_folder(stage), is_local(stage))
+    with stage.progress(len(item_index), "items") as progress:
+        attempts = Attempts(pictures_of(stage))
+        wanted = wanted_pictures(items, item_index)
+        fetched = fetch_pictures(wanted, source, attempts, limits, progress, config.pictures_per_item, again)
+    with_picture = pc.sum(pc.and_(pc.equal(fetched.table["status"], OK), pc.equal(fetched.table["position"], 0)))
+    facts = {
+        "by_status": counted(fetched.table["status"]),
+        "share_with_picture": (with_picture.as_py() or 0) / max(len(item_index), 1),
+        "asked": fetched.asked,
+        "from_store": fetched.from_store,
+    }
+    return Made(fetched.table, facts)
 
 
 @dataset_asset(
@@ -61,7 +71,7 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
         unit="pictures",
         dtype=config.embedding_dtype,
     )
-    failed = item_images.filter(pc.not_equal(item_images["status"], "ok"))["status"]
+    failed = item_images.filter(pc.not_equal(item_images["status"], OK))["status"]
     about = {"encoder": config.image_encoder, "weights": config.image_weights}
     looks = picture_looks(embedded, content, item_index["item_id"].to_pylist(), pictures)
     return embedding_rows(item_index, content, embedded, about, {"missing": counted(failed), **looks})
@@ -102,40 +112,6 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     return embedding_rows(item_index, content, embedded, about, {"missing": counted(missing), **looks})
 
 
-def pictures_by_item(item_index: pa.Table, item_images: pa.Table) -> pa.ListArray:
-    """list<string> [n], the SHA-256 of the pictures of every item, in their order."""
-    usable = item_images.filter(pc.equal(item_images["status"], "ok"))
-    item = pc.index_in(usable["item_id"], value_set=item_index["item_id"]).to_numpy()
-    order = np.lexsort((usable["position"].to_numpy(), item))
-    offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=len(item_index)))])
-    keys = usable["sha256"].combine_chunks().take(pa.array(order))
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), keys)
-
-
 def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:
     """How often each value stands there."""
     return {row["values"]: row["counts"] for row in pc.value_counts(values).to_pylist()}
-
-
-def picture_folder(stage: Stage) -> Path | None:
-    """Where relative picture paths of a dataset are looked up: as the catalogue says, or beside local metadata."""
-    if stage.dataset.images:
-        return Path(stage.dataset.images)
-    if urlsplit(stage.dataset.metadata).scheme in ("http", "https"):
-        return None
-    return stage.root.artefact(stage.manifest("raw_metadata")).parent
-
-
-def pictures_of(stage: Stage) -> PictureStore:
-    """The pictures kept for a dataset."""
-    return PictureStore(stage.root.path("item_images", stage.dataset.name))
-
-
-def _earlier(stage: Stage, config: PictureSettings) -> dict[str, dict]:
-    """Rows of the last item_images by item, unless everything is to be fetched again; other limits try anew."""
-    last = None if config.force else stage.root.find_sound("item_images", stage.dataset.name)
-    if last is None:
-        return {}
-    same_limits = last.recipe.settings == config.model_dump(exclude=IMMATERIAL)
-    rows = read_table(stage.root.artefact(last)).to_pylist()
-    return {row["item_id"]: row for row in rows if same_limits or row["status"] == "ok"}

@@ -40,7 +40,7 @@ def reviews(stage: Stage, config: ReviewSettings, raw_reviews: Path) -> Made:
     return Made(rows, lambda: _keep_rejects(stage, rejects))
 
 
-@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="2")
+@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="3")
 def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
     """The catalogue: title, brand, categories, price, picture URLs, and the cleaned text that the encoder reads."""
     rejects = Rejects()

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from conftest import Pipeline
 
 from storage.publish import sha256_of
 from storage.tables import read_table
-from tests.pipeline.conftest import Pipeline
 
 PROJECT = Path(__file__).parents[2]
 ASSETS = ("image_embeddings", "text_embeddings")

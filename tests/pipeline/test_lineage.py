@@ -1,5 +1,6 @@
 """The sample, from the raw dump to the report: what it makes, what it pays for, and what the gate learns of it."""
 
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Pipeline, failures
 
-from assets.features.assets import local_weights
+from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
 from storage.models import read_model
 from storage.sample import SampleSize, planted_items
@@ -155,12 +156,13 @@ def test_what_was_damaged_on_disk_is_made_again(sample: Pipeline, tmp_path: Path
 
 def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> None:
     (tmp_path / "clip.pt").write_bytes(b"first")
-    first = local_weights(str(tmp_path / "clip.pt"), "image_weights")
+    first = weights_version(str(tmp_path / "clip.pt"), "image_weights")
     (tmp_path / "clip.pt").write_bytes(b"second")
-    second = local_weights(str(tmp_path / "clip.pt"), "image_weights")
-    assert first != second
-    assert first.keys() == {"image_weights sha256"}
-    assert local_weights("untrained", "image_weights") == local_weights("laion2b_s34b_b79k", "image_weights") == {}
+    second = weights_version(str(tmp_path / "clip.pt"), "image_weights")
+    assert first == f"sha256:{hashlib.sha256(b'first').hexdigest()}"
+    assert second == f"sha256:{hashlib.sha256(b'second').hexdigest()}"
+    for name in ("untrained", "laion2b_s34b_b79k"):
+        assert weights_version(name, "image_weights") == name
 
 
 def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:

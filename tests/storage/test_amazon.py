@@ -151,17 +151,38 @@ def test_an_item_of_2014_is_a_python_literal_that_is_never_run(path):
         "categories": ["Sports", "Dance", "Kids"],
         "price": 3.17,
         "text": "Girls' Tutu & Bow. Coxlures. Sports, Dance, Kids. So \u00e9l'egant",
-        "image_urls": ["http://example.org/a.jpg"],
+        "image_urls": [["http://example.org/a.jpg"]],
     }
     assert rows[1]["item_id"] == "B1"
     assert [line for line, _ in told(rejects)] == [2, 3, 4]
 
 
-def test_both_picture_schemas_of_2018_the_largest_first(path):
-    new = {"asin": "B1", "imageURL": ["s.jpg"], "imageURLHighRes": ["l.jpg"], "price": "$12.99"}
-    old = {"asin": "B2", "image": ["o.jpg", "", "o.jpg", None], "price": ".a-box{}"}
-    rows, _ = items(path, "amazon2018", lines_of(new, old))
-    assert [(row["image_urls"], row["price"]) for row in rows] == [(["l.jpg", "s.jpg"], 12.99), (["o.jpg"], None)]
+@pytest.mark.parametrize(
+    ("pictures", "expected"),
+    [
+        ({"imageURLHighRes": ["l1", "l2"], "imageURL": ["s1", "s2"]}, [["l1", "s1"], ["l2", "s2"]]),
+        ({"imageURLHighRes": ["l1", ""], "imageURL": [None, "s2"]}, [["l1"], ["s2"]]),
+        ({"imageURLHighRes": ["l1"], "imageURL": ["s1", "s2"]}, [["l1"], ["s1"], ["s2"]]),
+        ({"imageURL": ["s1", "s2"]}, [["s1"], ["s2"]]),
+        ({"imageURLHighRes": ["same"], "imageURL": ["same"]}, [["same"]]),
+        ({"imageURLHighRes": [["l1", "l2"]], "imageURL": ["s1"]}, [["s1"]]),
+        ({"image": ["o1", "", "o1", None, "o2"]}, [["o1"], ["o2"]]),
+        ({"image": "o1"}, [["o1"]]),
+        ({"imageURLHighRes": [], "imageURL": [], "image": None}, []),
+        ({"imageURLHighRes": ["l1"], "imageURL": ["s1"], "image": ["s1", "o2"]}, [["l1", "s1"], ["o2"]]),
+    ],
+)
+def test_pictures_of_2018_in_either_schema_the_largest_place_of_each_first(path, pictures, expected):
+    rows, rejects = items(path, "amazon2018", lines_of({"asin": "B1", **pictures}))
+    assert [row["image_urls"] for row in rows] == [expected]
+    assert len(rejects) == 0
+
+
+def test_an_item_of_2018_may_have_a_price_or_what_stood_around_it(path):
+    rows, _ = items(
+        path, "amazon2018", lines_of({"asin": "B1", "price": "$12.99"}, {"asin": "B2", "price": ".a-box{}"})
+    )
+    assert [row["price"] for row in rows] == [12.99, None]
 
 
 def test_an_item_of_2023_shows_its_main_picture_first_and_survives_nulls(path):
@@ -169,10 +190,11 @@ def test_an_item_of_2023_shows_its_main_picture_first_and_survives_nulls(path):
         {"variant": "PT01", "large": "p.jpg", "hi_res": None},
         None,
         {"variant": "MAIN", "thumb": "t.jpg", "large": "m.jpg", "hi_res": "h.jpg"},
+        {"variant": "PT02", "thumb": "t.jpg", "large": {}, "hi_res": ["x"]},
     ]
     full = {"parent_asin": "B1", "title": None, "store": None, "price": None, "images": images, "features": None}
     rows, rejects = items(path, "amazon2023", lines_of(full, {"parent_asin": "B2", "images": "x", "title": ["y"]}))
-    assert rows[0]["image_urls"] == ["h.jpg", "m.jpg", "t.jpg", "p.jpg"]
+    assert rows[0]["image_urls"] == [["h.jpg", "m.jpg", "t.jpg"], ["p.jpg"]]
     assert (rows[0]["title"], rows[0]["price"], rows[0]["text"]) == ("", None, "")
     assert rows[1]["image_urls"] == []
     assert len(rejects) == 0

@@ -26,9 +26,10 @@ import pytest
 
 from storage import download as module
 from storage.catalogue import Dataset
-from storage.download import Download, Retries, download
+from storage.download import Download, download
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
+from storage.manners import Retries
 from storage.progress import Progress
 from storage.sample import SampleSize
 from storage.sources import obtain
@@ -729,14 +730,6 @@ class TestSize:
             work.mkdir(mode=0o500)
         with pytest.raises(InputError, match=r"cannot be kept: .*REC_WORK and REC_DATA say where it goes"):
             download(upstream.url, tmp_path / "file", work / "downloads", NO_LIMIT, Progress("test"))
-
-
-class TestRetries:
-    def test_waits_double_up_to_the_longest_and_are_spread_over_their_upper_half(self) -> None:
-        longest = Retries(draw=lambda: 1.0)
-        assert [longest.wait_s(n) for n in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
-        shortest = Retries(draw=lambda: 0.0)
-        assert [shortest.wait_s(n) for n in (1, 2, 7)] == [0.5, 1.0, 30.0]
 
 
 class TestObtain:

@@ -1,162 +1,282 @@
-"""Pictures are fetched from a folder or a server; whatever goes wrong becomes a status."""
+"""Every item gets its rows: from the dataset's folder, the web or an earlier run; whatever goes wrong is a status."""
 
-import threading
+import os
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BytesIO
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from picture_server import LIMITS, Answer, Server, fetch, jpeg, serving, statuses, wanted
 from PIL import Image
 
-from storage import fetch
-from storage.fetch import FetchLimits, Wanted, fetch_pictures
+from storage.fetch import Wanted
 from storage.pictures import PictureStore
-from storage.progress import Progress
-
-LIMITS = FetchLimits(timeout_s=2, max_bytes=100_000, max_pixels=10_000, concurrency=4)
-
-
-def jpeg(width: int = 20, height: int = 10, colour: str = "red") -> bytes:
-    content = BytesIO()
-    Image.new("RGB", (width, height), colour).save(content, "JPEG")
-    return content.getvalue()
-
-
-def run(wanted: list[Wanted], base: Path | None, store: PictureStore, earlier: dict | None = None) -> list[dict]:
-    table = fetch_pictures(wanted, base, store, LIMITS, earlier or {}, Progress("test"))
-    assert isinstance(table, pa.Table)
-    return table.to_pylist()
+from storage.schemas import SCHEMAS
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> PictureStore:
-    return PictureStore(tmp_path / "store")
-
-
-def test_a_picture_of_the_datasets_folder_is_kept_with_its_size(tmp_path: Path, store: PictureStore) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    (row,) = run([Wanted("A", ["a.jpg"])], tmp_path, store)
-    assert (row["status"], row["width"], row["height"], row["bytes"]) == ("ok", 20, 10, len(jpeg()))
-    assert dict(PictureStore(store.folder).read([row["sha256"]])) == {row["sha256"]: jpeg()}
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("nothing.jpg", "not_found"),
-        ("../secret.jpg", "forbidden"),
-        ("/etc/passwd", "forbidden"),
-        ("link.jpg", "forbidden"),
-        ("text.jpg", "undecodable"),
-        ("half.jpg", "undecodable"),
-        ("bomb.png", "too_many_pixels"),
-        ("fat.jpg", "too_large"),
-        ("file:///etc/passwd", "forbidden"),
-        ("ftp://example.org/a.jpg", "forbidden"),
-        ("http://127.0.0.1:9/a.jpg", "forbidden"),
-        ("http://[::1]:9/a.jpg", "forbidden"),
-        ("http://10.1.2.3/a.jpg", "forbidden"),
-        ("http://169.254.169.254/latest/meta-data", "forbidden"),
-        ("http://localhost:9/a.jpg", "forbidden"),
-        ("http://[", "bad_url"),
-        ("http://\u2460\u2461\u2466.\u24ea.\u24ea.\u2460:9/a.jpg", "forbidden"),  # 127.0.0.1 in circled digits
-        ("http://127\u30020\u30020\u30021:9/a.jpg", "forbidden"),  # with ideographic full stops
-        ("http://2130706433:9/a.jpg", "forbidden"),  # as one number
-        ("http://0x7f.1:9/a.jpg", "forbidden"),
-        ("http://127.1.:9/a.jpg", "forbidden"),
-        ("http://[::ffff:127.0.0.1]:9/a.jpg", "forbidden"),
-        ("http://[64:ff9b::7f00:1]:9/a.jpg", "forbidden"),
-        ("http://[2002:7f00:1::]:9/a.jpg", "forbidden"),
-        ("http://224.0.0.1/a.jpg", "forbidden"),
-        ("nul\x00.jpg", "bad_path"),
-        ("long" * 100 + ".jpg", "bad_path"),
-        ("post.eps", "undecodable"),
-        ("", "not_found"),
-    ],
-)
-def test_what_cannot_be_used_says_why(tmp_path: Path, path: str, status: str) -> None:
-    base = tmp_path / "dataset"
-    base.mkdir()
-    (tmp_path / "secret.jpg").write_bytes(jpeg())
-    (base / "link.jpg").symlink_to(tmp_path / "secret.jpg")
-    (base / "post.eps").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n")
-    (base / "text.jpg").write_text("no picture")
-    (base / "half.jpg").write_bytes(jpeg(90, 90)[:400])
-    (base / "fat.jpg").write_bytes(b"\xff" * 100_001)
-    Image.new("1", (101, 100)).save(base / "bomb.png")
-    (row,) = run([Wanted("A", [path])], base, PictureStore(tmp_path / "store"))
-    assert (row["status"], row["url"], row["sha256"]) == (status, path, None)
-
-
-def test_without_a_folder_no_path_is_read(store: PictureStore) -> None:
-    (row,) = run([Wanted("A", ["/etc/hostname"])], None, store)
-    assert row["status"] == "forbidden"
-
-
-def test_every_item_gets_a_row_in_its_order(tmp_path: Path, store: PictureStore) -> None:
-    (tmp_path / "a.jpg").write_bytes(jpeg())
-    rows = run([Wanted("B", []), Wanted("A", ["none.jpg", "a.jpg"]), Wanted("C", ["none.jpg"])], tmp_path, store)
-    assert [(row["item_id"], row["status"], row["url"]) for row in rows] == [
-        ("B", "missing", None),
-        ("A", "ok", "a.jpg"),
-        ("C", "not_found", "none.jpg"),
-    ]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Serves /ok, fails /gone and /busy, and sends /away to a private address."""
-
-    asked: list[str]
-
-    def do_GET(self) -> None:
-        self.asked.append(self.path)
-        if self.path == "/away":
-            self.send_response(302)
-            self.send_header("Location", "http://10.0.0.1/secret")
-            self.end_headers()
-            return
-        status = {"/ok": 200, "/endless": 200, "/gone": 404}.get(self.path, 503)
-        self.send_response(status)
-        self.end_headers()
-        if self.path == "/ok":
-            self.wfile.write(jpeg())
-        elif self.path == "/endless":
-            self.wfile.write(b"x" * 1_000_000)
-
-    def log_message(self, *_: object) -> None: ...
+def server() -> Iterator[Server]:
+    with serving() as server:
+        yield server
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A real server; loopback stands in for the internet, everything else private stays refused."""
-    monkeypatch.setattr(fetch, "is_public", lambda address: address == "127.0.0.1")
-    Handler.asked = []
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{listening.server_port}"
-        listening.shutdown()
+def shards(tmp_path: Path) -> Path:
+    return tmp_path / "shards"
 
 
-def test_pictures_come_over_http_and_failures_are_told_apart(server: str, store: PictureStore) -> None:
-    paths = ("ok", "gone", "busy", "endless", "away")
-    rows = run([Wanted(path, [f"{server}/{path}"]) for path in paths], None, store)
-    assert [row["status"] for row in rows] == ["ok", "http_404", "http_503", "too_large", "forbidden"]
+def stored(folder: Path) -> list[str]:
+    """Names of the shards."""
+    return sorted(path.name for path in folder.glob("*.parquet"))
 
 
-def test_what_is_settled_is_not_asked_again(server: str, store: PictureStore) -> None:
-    wanted = [Wanted(path, [f"{server}/{path}"]) for path in ("ok", "gone", "busy")]
-    first = run(wanted, None, store)
-    Handler.asked.clear()
-    again = run(wanted, None, store, {row["item_id"]: row for row in first})
-    assert again == first
-    assert Handler.asked == ["/busy"]  # 503 passes, 404 does not
+class TestFolder:
+    def test_a_picture_is_kept_with_its_size(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(jpeg())
+        (row,) = fetch(wanted("a.jpg"), shards, base=tmp_path).table.to_pylist()
+        assert (row["status"], row["position"], row["width"], row["height"]) == ("ok", 0, 20, 10)
+        assert row["bytes"] == len(jpeg())
+        assert dict(PictureStore(shards).read([row["sha256"]])) == {row["sha256"]: jpeg()}
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("nothing.jpg", "not_found"),
+            ("../secret.jpg", "forbidden"),
+            ("/etc/passwd", "forbidden"),
+            ("link.jpg", "forbidden"),
+            ("self.jpg", "bad_path"),
+            ("pipe.jpg", "not_found"),
+            (".", "not_found"),
+            ("text.jpg", "undecodable"),
+            ("half.jpg", "undecodable"),
+            ("bomb.png", "too_many_pixels"),
+            ("fat.jpg", "too_large"),
+            ("nul\x00.jpg", "bad_path"),
+            ("long" * 100 + ".jpg", "bad_path"),
+            ("", "not_found"),
+            ("//m.example/a.jpg", "forbidden"),
+        ],
+    )
+    def test_what_cannot_be_used_says_why(self, tmp_path: Path, shards: Path, path: str, status: str) -> None:
+        base = tmp_path / "dataset"
+        base.mkdir()
+        (tmp_path / "secret.jpg").write_bytes(jpeg())
+        (base / "link.jpg").symlink_to(tmp_path / "secret.jpg")
+        (base / "self.jpg").symlink_to(base / "self.jpg")
+        os.mkfifo(base / "pipe.jpg")
+        (base / "text.jpg").write_text("no picture")
+        (base / "half.jpg").write_bytes(jpeg(width=90, height=90)[:400])
+        (base / "fat.jpg").write_bytes(b"\xff" * (LIMITS.max_bytes + 1))
+        Image.new("1", (101, 100)).save(base / "bomb.png")
+        (row,) = fetch(wanted(path), shards, base=base).table.to_pylist()
+        assert (row["status"], row["url"], row["sha256"]) == (status, path, None)
+
+    def test_without_a_folder_no_path_is_read(self, shards: Path) -> None:
+        assert statuses(fetch(wanted("/etc/hostname", "etc/hostname"), shards)) == ["forbidden"] * 2
+
+    def test_a_file_is_read_again_when_it_has_changed(self, tmp_path: Path, shards: Path) -> None:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            (tmp_path / name).write_bytes(jpeg(name))
+        first = fetch(wanted("a.jpg", "b.jpg", "c.jpg"), shards, base=tmp_path)
+        assert (first.asked, first.from_store) == (3, 0)
+        (tmp_path / "a.jpg").write_bytes(jpeg("other"))
+        os.utime(tmp_path / "a.jpg", ns=(0, 1))
+        (tmp_path / "b.jpg").unlink()
+        again = fetch(wanted("a.jpg", "b.jpg", "c.jpg"), shards, base=tmp_path)
+        assert (again.asked, again.from_store) == (2, 1)
+        assert statuses(again) == ["ok", "not_found", "ok"]
+        assert again.table["sha256"][0] != first.table["sha256"][0]
+        assert again.table["sha256"][2] == first.table["sha256"][2]
+
+    def test_a_file_that_stays_unusable_leaves_no_new_shard_behind(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "text.jpg").write_text("no picture")
+        for _ in range(3):
+            assert statuses(fetch(wanted("text.jpg", "none.jpg"), shards, base=tmp_path)) == [
+                "undecodable",
+                "not_found",
+            ]
+        assert len(stored(shards)) == 1
 
 
-def test_equal_pictures_are_kept_once(tmp_path: Path, store: PictureStore) -> None:
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).write_bytes(jpeg())
-    rows = run([Wanted("A", ["a.jpg"]), Wanted("B", ["b.jpg"])], tmp_path, store)
-    assert rows[0]["sha256"] == rows[1]["sha256"]
-    assert len(list(PictureStore(store.folder).read([rows[0]["sha256"]]))) == 1
+class TestItems:
+    def test_every_item_gets_a_row_in_its_order(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(jpeg())
+        items = [
+            Wanted("B", []),
+            Wanted("A", [["none.jpg"], ["a.jpg"]]),
+            Wanted("C", [["none.jpg"]]),
+            Wanted("D", [[]]),
+        ]
+        table = fetch(items, shards, base=tmp_path).table
+        assert table.schema.equals(SCHEMAS["item_images"])
+        assert [(row["item_id"], row["position"], row["status"], row["url"]) for row in table.to_pylist()] == [
+            ("B", 0, "missing", None),
+            ("A", 0, "ok", "a.jpg"),
+            ("C", 0, "not_found", "none.jpg"),
+            ("D", 0, "missing", None),
+        ]
+
+    def test_no_item_is_no_row(self, shards: Path) -> None:
+        found = fetch([], shards)
+        assert found.table.equals(SCHEMAS["item_images"].empty_table())
+        assert not shards.exists()
+
+    def test_the_order_holds_for_more_items_than_are_under_way(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "a.jpg").write_bytes(jpeg())
+        items = [Wanted(str(n), [["a.jpg"]] if n % 3 else []) for n in range(10_000)]
+        found = fetch(iter(items), shards, base=tmp_path)
+        assert found.table["item_id"].to_pylist() == [str(n) for n in range(10_000)]
+        assert statuses(found) == ["ok" if n % 3 else "missing" for n in range(10_000)]
+        assert found.asked == 1
+
+    def test_the_first_usable_place_wins_the_largest_size_first(self, server: Server, shards: Path) -> None:
+        server.script = {"/hi": [Answer(status=404)], "/large": [Answer(jpeg("large"))], "/thumb": [Answer(jpeg("t"))]}
+        places = [server.url + path for path in ("/hi", "/large", "/thumb")]
+        (row,) = fetch([Wanted("A", [places, [server.url + "/second"]])], shards).table.to_pylist()
+        assert (row["status"], row["url"]) == ("ok", places[1])
+        assert server.asked == ["/hi", "/large"]
+
+    def test_an_alternative_is_tried_after_a_failure_that_may_pass(self, server: Server, shards: Path) -> None:
+        server.script = {"/hi": [Answer(status=500)]}
+        items = [Wanted("A", [[server.url + "/hi", server.url + "/large"]])]
+        (row,) = fetch(items, shards).table.to_pylist()
+        assert (row["status"], row["url"]) == ("ok", server.url + "/large")
+        server.script = {}
+        (row,) = fetch(items, shards).table.to_pylist()  # what passed has passed
+        assert (row["status"], row["url"]) == ("ok", server.url + "/hi")
+
+    @pytest.mark.parametrize(
+        ("answers", "told"),
+        [((404, 500, 410), "http_500"), ((404, 410, 403), "http_404"), ((500, 404, 503), "http_500")],
+    )
+    def test_of_several_failures_the_first_that_may_pass_is_told_or_else_the_first(
+        self, server: Server, shards: Path, answers: tuple[int, ...], told: str
+    ) -> None:
+        server.script = {f"/{n}": [Answer(status=status)] for n, status in enumerate(answers)}
+        pictures = [[f"{server.url}/0", f"{server.url}/1"], [f"{server.url}/2"]]
+        (row,) = fetch([Wanted("A", pictures)], shards).table.to_pylist()
+        assert (row["status"], row["sha256"], row["bytes"]) == (told, None, None)
+
+    def test_several_pictures_of_an_item_are_rows_in_their_order_each_once(self, server: Server, shards: Path) -> None:
+        server.script = {"/b": [Answer(status=404)], "/c": [Answer(jpeg("/a"))]}
+        pictures = [[f"{server.url}/{name}", f"{server.url}/{name}-small"] for name in "abcdef"]
+        items = [Wanted("A", pictures), Wanted("B", [])]
+        rows = fetch(items, shards, pictures_per_item=4).table.to_pylist()
+        assert [(row["item_id"], row["position"], row["url"] and row["url"].rsplit("/", 1)[1]) for row in rows] == [
+            ("A", 0, "a"),
+            ("A", 1, "b-small"),
+            ("A", 2, "d"),  # c is the same picture as a
+            ("A", 3, "e"),
+            ("B", 0, None),
+        ]
+
+    def test_items_that_share_a_url_ask_once(self, server: Server, shards: Path) -> None:
+        server.delay_s = 0.05
+        items = [Wanted(str(n), [[server.url + ("/shared" if n % 2 else "/gone")]]) for n in range(50)]
+        server.script = {"/gone": [Answer(status=404)]}
+        found = fetch(items, shards)
+        assert statuses(found) == ["http_404", "ok"] * 25
+        assert sorted(server.asked) == ["/gone", "/shared"]
+        assert (found.asked, found.from_store) == (2, 0)
+
+    def test_equal_pictures_are_kept_once(self, tmp_path: Path, shards: Path) -> None:
+        for name in ("a.jpg", "b.jpg"):
+            (tmp_path / name).write_bytes(jpeg())
+        keys = fetch(wanted("a.jpg", "b.jpg"), shards, base=tmp_path).table["sha256"].to_pylist()
+        assert keys[0] == keys[1]
+        assert len(list(PictureStore(shards).read(keys))) == 1
+
+
+class TestAgain:
+    """What a run asks that finds the shards of an earlier one."""
+
+    SCRIPT = {"/gone": 404, "/busy": 503, "/text": 200}  # noqa: RUF012
+
+    def script(self, server: Server) -> list[Wanted]:
+        server.script = {path: [Answer(b"no picture", status)] for path, status in self.SCRIPT.items()}
+        return wanted(*(server.url + path for path in ("/ok", *self.SCRIPT)))
+
+    def test_only_what_failed_for_a_passing_reason_and_what_is_new(self, server: Server, shards: Path) -> None:
+        items = self.script(server)
+        first = fetch(items, shards)
+        assert statuses(first) == ["ok", "http_404", "http_503", "undecodable"]
+        assert (first.asked, first.from_store) == (4, 0)
+        server.asked.clear()
+        again = fetch([*items, *wanted(server.url + "/new")], shards)
+        assert again.table.slice(0, 4).equals(first.table)
+        assert set(server.asked) == {"/busy", "/new"}
+        assert (again.asked, again.from_store) == (2, 3)
+
+    def test_all_that_failed_where_that_is_wanted(self, server: Server, shards: Path) -> None:
+        items = self.script(server)
+        fetch(items, shards)
+        server.asked.clear()
+        server.script = {"/gone": [Answer(jpeg("back"))]}
+        again = fetch(items, shards, again="failed")
+        assert set(server.asked) == {"/gone", "/busy", "/text"}
+        assert statuses(again) == ["ok"] * 4
+        server.asked.clear()
+        assert statuses(fetch(items, shards)) == ["ok"] * 4
+        assert server.asked == []
+
+    def test_everything_where_that_is_wanted(self, server: Server, shards: Path) -> None:
+        items = self.script(server)
+        first = fetch(items, shards)
+        server.asked.clear()
+        again = fetch(items, shards, again="everything")
+        assert set(server.asked) == {"/ok", "/gone", "/busy", "/text"}
+        assert again.table.equals(first.table)
+        assert len(stored(shards)) == 1  # all of it is known already
+
+    @pytest.mark.parametrize(
+        ("before", "then", "asked_again"),
+        [
+            ({"max_bytes": 300}, {"max_bytes": 300}, False),
+            ({"max_bytes": 300}, {"max_bytes": 301}, False),
+            ({"max_bytes": 300}, {}, True),
+            ({"max_pixels": 100}, {"max_pixels": 199}, False),
+            ({"max_pixels": 100}, {"max_pixels": 200}, True),
+            ({}, {"max_pixels": 100}, True),
+            ({}, {"max_bytes": 300}, True),
+            ({}, {"timeout_s": 9, "retries": 0}, False),
+        ],
+    )
+    def test_other_limits_ask_again_where_they_change_what_holds(
+        self, server: Server, shards: Path, before: dict[str, int], then: dict[str, int], asked_again: bool
+    ) -> None:
+        assert len(jpeg()) > 600  # it is 20 × 10 pixels
+        fetch(wanted(server.url + "/a"), shards, limits=replace(LIMITS, **before))
+        fetch(wanted(server.url + "/a"), shards, limits=replace(LIMITS, **then))
+        assert len(server.asked) == 1 + asked_again
+
+    def test_what_was_forbidden_is_asked_where_the_dataset_has_become_a_local_one(
+        self, server: Server, shards: Path
+    ) -> None:
+        items = wanted(server.url + "/a")
+        assert statuses(fetch(items, shards, local=False)) == ["forbidden"]
+        assert statuses(fetch(items, shards, local=True)) == ["ok"]
+
+    def test_a_damaged_shard_is_asked_for_again_and_heals(self, server: Server, shards: Path) -> None:
+        items = wanted(server.url + "/a", server.url + "/b")
+        first = fetch(items, shards)
+        (shard,) = shards.glob("*.parquet")
+        content = bytearray(shard.read_bytes())
+        content[content.index(jpeg("/a")) + 300] ^= 1
+        shard.write_bytes(content)
+        server.asked.clear()
+        again = fetch(items, shards)
+        assert sorted(server.asked) == ["/a", "/b"]
+        assert again.table.equals(first.table)
+        keys = first.table["sha256"].to_pylist()
+        assert dict(PictureStore(shards).read(keys)) == dict(zip(keys, (jpeg("/a"), jpeg("/b")), strict=True))
+        server.asked.clear()
+        fetch(items, shards)
+        assert server.asked == []
+
+    def test_the_table_says_nothing_of_when_it_was_made(self, server: Server, tmp_path: Path) -> None:
+        items = self.script(server)
+        first, second = (fetch(items, tmp_path / name).table for name in ("one", "two"))
+        assert isinstance(first, pa.Table)
+        assert first.equals(second)

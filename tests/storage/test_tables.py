@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import tables
-from storage.schemas import SCHEMAS
+from storage.schemas import SCHEMA_VERSION, SCHEMAS
 from storage.tables import embedding_table, facts_of, read_embeddings, read_table, stream_table, write_table
 
 ROWS = st.lists(
@@ -74,7 +74,7 @@ def test_rows_of_another_schema_are_refused_and_nothing_is_written(tmp_path: Pat
 
 def test_files_say_what_they_are(tmp_path: Path) -> None:
     write_table(tmp_path / "t.parquet", "reviews", reviews([]), {"encoder": "x"})
-    assert facts_of(tmp_path / "t.parquet") == {"schema_version": "1", "encoder": "x"}
+    assert facts_of(tmp_path / "t.parquet") == {"schema_version": SCHEMA_VERSION, "encoder": "x"}
 
 
 def test_a_page_that_was_changed_on_disk_is_not_read(tmp_path: Path) -> None:

@@ -1,0 +1,52 @@
+"""Which pictures a dataset wants, where they may be, and which of them an item has."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.dataset import Stage
+from storage.fetch import Wanted
+from storage.pictures import PictureStore
+from storage.statuses import OK
+
+WANTED_ROWS = 4096
+
+
+def wanted_pictures(items: pa.Table, item_index: pa.Table) -> Iterator[Wanted]:
+    """The items of the index in their order, with the places of their pictures; some at a time are in memory."""
+    places = items["image_urls"].take(pc.index_in(item_index["item_id"], items["item_id"]))
+    for start in range(0, len(item_index), WANTED_ROWS):
+        ids = item_index["item_id"].slice(start, WANTED_ROWS).to_pylist()
+        for item_id, pictures in zip(ids, places.slice(start, WANTED_ROWS).to_pylist(), strict=True):
+            yield Wanted(item_id, pictures or [])
+
+
+def is_local(stage: Stage) -> bool:
+    """Whether a dataset's metadata lie on this machine, so that its owner says which pictures they name."""
+    return urlsplit(stage.dataset.metadata).scheme not in ("http", "https")
+
+
+def picture_folder(stage: Stage) -> Path | None:
+    """Where relative picture paths of a dataset are looked up: as the catalogue says, or beside local metadata."""
+    if stage.dataset.images:
+        return Path(stage.dataset.images)
+    return stage.root.artefact(stage.manifest("raw_metadata")).parent if is_local(stage) else None
+
+
+def pictures_of(stage: Stage) -> PictureStore:
+    """The pictures kept for a dataset."""
+    return PictureStore(stage.root.path("item_images", stage.dataset.name))
+
+
+def pictures_by_item(item_index: pa.Table, item_images: pa.Table) -> pa.ListArray:
+    """list<string> [n], the SHA-256 of the pictures of every item, in their order."""
+    usable = item_images.filter(pc.equal(item_images["status"], OK))
+    item = pc.index_in(usable["item_id"], value_set=item_index["item_id"]).to_numpy()
+    order = np.lexsort((usable["position"].to_numpy(), item))
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(item, minlength=len(item_index)))])
+    keys = usable["sha256"].combine_chunks().take(pa.array(order))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), keys)

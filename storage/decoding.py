@@ -1,0 +1,57 @@
+"""Says whether bytes are a picture: of a common format, not too large, and sound to its last row."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from io import BytesIO
+from typing import ClassVar
+
+from PIL import Image
+
+from storage.statuses import OK, RefusedError
+
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+START_OF_SCAN = b"\xff\xda"
+MAX_SCANS = 500  # a progressive JPEG has about ten; each of them visits every pixel, however few bytes it has
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A file that decodes, its hash, and its size in pixels as stored: before its EXIF orientation is applied."""
+
+    content: bytes
+    sha256: str
+    width: int
+    height: int
+    status: ClassVar[str] = OK
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.content)
+
+
+def decoded(content: bytes, max_pixels: int) -> Picture:
+    """The picture that `content` is, whatever its sender says that it is; of an animated one, the first frame.
+
+    Raises:
+        RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
+    """
+    try:
+        with Image.open(BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise RefusedError("too_many_pixels", width=width, height=height)
+            if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
+                raise RefusedError("undecodable")
+            image.load()
+            return Picture(content, hashlib.sha256(content).hexdigest(), width, height)
+    except RefusedError:
+        raise
+    except Image.DecompressionBombError:
+        raise RefusedError("too_many_pixels") from None
+    except Exception as error:  # decoders raise whatever they like on hostile bytes
+        logger.debug("undecodable picture: %s", type(error).__name__)
+        raise RefusedError("undecodable") from None
