@@ -135,6 +135,8 @@ class PictureClient:
                     raise host.refused(f"http_{answer.status}", retry_after_s(wait), pauses)
                 host.gave()
                 return await self._read(answer)
+        except RefusedError:
+            raise
         except TimeoutError:
             raise RefusedError("timeout") from None
         except aiohttp.ClientSSLError:
@@ -146,6 +148,9 @@ class PictureClient:
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, OSError):
             raise RefusedError("broken_off") from None
         except aiohttp.ClientError:
+            raise RefusedError("bad_answer") from None
+        except Exception as error:  # a mistake in the client library costs one picture, not the run
+            logger.warning("a URL could not be asked for a picture (%s)", type(error).__name__)
             raise RefusedError("bad_answer") from None
 
     async def _read(self, answer: aiohttp.ClientResponse) -> bytes | URL:

@@ -114,9 +114,10 @@ class _Fetch:
             count = ITEMS_PER_PLACE * self.limits.concurrency
             working = asyncio.gather(*(self._work(numbered) for _ in range(count)))
             writing = asyncio.create_task(self._write_in_time())
+            ends = (working, writing, _interruption())
             try:
-                for done in (await asyncio.wait((working, writing), return_when=asyncio.FIRST_COMPLETED))[0]:
-                    done.result()
+                for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
+                    end.result()
             finally:
                 working.cancel()
                 writing.cancel()
@@ -216,6 +217,22 @@ class _Fetch:
             await asyncio.sleep(self.attempts.shard_seconds)
             if self.attempts.are_due:
                 await self._write()
+
+
+def _interruption() -> asyncio.Future[None]:
+    """What a signal handler raises while the loop runs a callback, where asyncio would log it and go on."""
+    loop = asyncio.get_running_loop()
+    found: asyncio.Future[None] = loop.create_future()
+
+    def look(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is None or isinstance(error, Exception) or found.done():
+            loop.default_exception_handler(context)
+        else:
+            found.set_exception(error)
+
+    loop.set_exception_handler(look)
+    return found
 
 
 def _pixels(attempt: Attempt) -> int:

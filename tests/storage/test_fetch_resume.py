@@ -1,5 +1,6 @@
 """A run that is killed, stopped or out of disk: what its finished shards hold is not asked again."""
 
+import asyncio
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from picture_server import LIMITS, Answer, Server, fetch, in_background, serving, statuses, wanted
 
+from storage.fetch import Wanted
 from storage.pictures import PictureStore
 
 COUNT = 60
@@ -100,6 +102,28 @@ def test_a_run_that_is_stopped_keeps_what_has_arrived(server: Server, tmp_path: 
         process.send_signal(signal.SIGINT)
         assert process.wait() != 0
     assert len(in_shards(folder)) == 3
+
+
+class Interrupted(BaseException):
+    """What Dagster's signal handler raises, wherever the process is just then."""
+
+
+def test_a_signal_that_comes_in_a_callback_of_the_loop_ends_the_run_as_well(server: Server, tmp_path: Path) -> None:
+    server.gate.clear()
+    server.passing = 5
+
+    def interrupt() -> None:
+        if len(server.asked) == 5 + LIMITS.host_concurrency:
+            raise Interrupted
+        asyncio.get_running_loop().call_later(0.01, interrupt)
+
+    def items() -> Iterator[Wanted]:
+        interrupt()
+        yield from wanted(*urls(server))
+
+    with pytest.raises(Interrupted):
+        fetch(items(), tmp_path / "shards", limits=replace(LIMITS, timeout_s=60))
+    assert len(in_shards(tmp_path / "shards")) == 5
 
 
 def test_a_shard_is_written_in_time_though_nothing_else_arrives(server: Server, tmp_path: Path) -> None:

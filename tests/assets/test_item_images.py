@@ -1,0 +1,65 @@
+"""Which pictures the asset item_images asks for, and where it may ask."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from assets.dataset import Stage
+from assets.features.assets import WANTED_ROWS, is_local, picture_folder, wanted_pictures
+from assets.settings import PictureSettings
+from storage.catalogue import Dataset
+from storage.fetch import Wanted
+from storage.layout import DataRoot
+
+
+def table(**columns: Any) -> pa.Table:
+    return pa.table(columns)
+
+
+def test_the_items_of_the_index_come_in_its_order_with_their_pictures() -> None:
+    items = table(item_id=["C", "A", "B"], image_urls=[[["c"]], [["a1", "a2"], ["b"]], []])
+    index = table(item_id=["A", "B", "unknown", "C"])
+    assert list(wanted_pictures(items, index)) == [
+        Wanted("A", [["a1", "a2"], ["b"]]),
+        Wanted("B", []),
+        Wanted("unknown", []),
+        Wanted("C", [["c"]]),
+    ]
+
+
+def test_no_item_is_lost_between_blocks_and_chunks() -> None:
+    ids = [f"I{number}" for number in range(2 * WANTED_ROWS + 3)]
+    half = len(ids) // 2
+    parts = [table(item_id=part, image_urls=[[[name]] for name in part]) for part in (ids[half:], ids[:half])]
+    found = list(wanted_pictures(pa.concat_tables(parts), table(item_id=ids)))
+    assert found == [Wanted(item_id, [[item_id]]) for item_id in ids]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "local"),
+    [
+        ("sample:", True),
+        ("/data/meta.jsonl.gz", True),
+        ("https://a.example/meta.gz", False),
+        ("HTTP://a/b", False),
+    ],
+)
+def test_a_dataset_is_local_unless_its_metadata_come_from_the_web(tmp_path: Path, metadata: str, local: bool) -> None:
+    dataset = Dataset(name="mine", format="amazon2023", reviews="sample:", metadata=metadata)
+    stage = Stage("item_images", dataset, DataRoot(tmp_path))
+    assert is_local(stage) == local
+    if not local:
+        assert picture_folder(stage) is None
+        with_folder = Stage("item_images", dataset.model_copy(update={"images": "/pictures"}), DataRoot(tmp_path))
+        assert picture_folder(with_folder) == Path("/pictures")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"picture_retries": -1}, {"pictures_per_item": 0}, {"picture_max_pixels": 10**9}, {"picture_max_bytes": 2**31}],
+)
+def test_settings_stay_within_what_the_fetcher_can_hold(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        PictureSettings.model_validate(wrong)
