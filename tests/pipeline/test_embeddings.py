@@ -134,7 +134,6 @@ def job(): ...
 with dg.DagsterInstance.get() as instance:
     print(instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED).run_id)
 """
-    (tmp_path / "home").mkdir()
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path / "home"), "REC_DATA": str(tmp_path / "data")}
 
     def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -142,6 +141,7 @@ with dg.DagsterInstance.get() as instance:
             [sys.executable, *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True
         )
 
+    assert ran("-m", "pipeline.commands", "home").returncode == 0
     idle = ran("-m", "pipeline.commands", "collect")
     assert idle.stdout == "0 vectors deleted (0 bytes), 0 kept.\n", idle.stderr
     run_id = ran("-c", script).stdout.strip()

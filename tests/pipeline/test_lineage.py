@@ -14,6 +14,7 @@ from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
 from storage.models import read_model
 from storage.sample import SampleSize, planted_items
+from storage.schemas import SCHEMA_VERSION
 from storage.tables import facts_of, read_embeddings, read_table
 
 LINEAGE = {
@@ -67,7 +68,7 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
     assert len(set(zip(*(reviews[name].to_pylist() for name in ("user_id", "item_id")), strict=True))) >= len(
         interactions
     )
-    assert facts_of(sample.root.path("splits", "sample", ".parquet"))["schema_version"] == "1"
+    assert facts_of(sample.root.path("splits", "sample", ".parquet"))["schema_version"] == SCHEMA_VERSION
 
 
 def test_checks_ran_for_the_partition_and_passed(sample: Pipeline) -> None:
