@@ -24,7 +24,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since it was made or resumed."""
+        """Since it was entered or resumed."""
         return time.monotonic() - self._started
 
     @property
@@ -60,6 +60,7 @@ class Progress:
         return "" if self.waited is None else f", {self.share_waiting:.0%} waiting"
 
     def __enter__(self) -> "Progress":
+        self._started = self._told = time.monotonic()
         return self
 
     def __exit__(

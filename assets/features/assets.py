@@ -93,8 +93,8 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
 
     def encode(new: Sequence[str], told: Told) -> Encoded:
         longest_first = sorted(new, key=lambda key: (-len(text_of[key]), key))  # a batch wastes little padding
-        for part, vectors in text_encoder(config).encode([text_of[key] for key in longest_first], told):
-            yield longest_first[part], vectors
+        encoded = text_encoder(config).encode([text_of[key] for key in longest_first], told)
+        return ((longest_first[part], vectors) for part, vectors in encoded)
 
     content = pa.array([[key] if key else [] for key in keys], pa.list_(pa.string()))
     embedded = embed(

@@ -54,7 +54,8 @@ def embed(
         identity: what vectors must share to be comparable.
         content: list<string> [n], the SHA-256 of every picture or text of an item.
         encode: yields batches of (content, float32 [b, d]) of the contents that it is given, in an order of its own,
-            and tells how many are done and how many seconds they were waited for. It is called if something is new.
+            and tells how many are done and how many seconds they were waited for. It is called if something is new,
+            and loads its encoder before it returns.
         dimension: of the vectors; it is called if there are none.
         unit: what the contents are.
         dtype: of the matrix.
@@ -66,12 +67,15 @@ def embed(
         facts: dict[str, float] = {"encoded": 0, "from_store": len(distinct) - len(new)}
         facts["hit_rate"] = facts["from_store"] / max(len(distinct), 1)
         if new:
-            with stage.progress(len(new), unit) as progress:
-                for batch, vectors in encode(new, progress.advance):
+            progress = stage.progress(len(new), unit)
+            batches = encode(new, progress.advance)
+            with progress:
+                for batch, vectors in batches:
                     store.add(batch, vectors)
                     facts["encoded"] += len(batch)
                 store.flush()
-            facts |= {f"{unit}_per_s": facts["encoded"] / progress.seconds, "share_waiting": progress.share_waiting}
+            rate = facts["encoded"] / progress.seconds
+            facts |= {f"{unit}_per_s": round(rate, 2), "share_waiting": round(progress.share_waiting, 3)}
         matrix = np.zeros((len(content), store.dimension or dimension()), dtype=dtype)
         has_value, norms = _fill(matrix, store, content)
     return Embedded(matrix, has_value, norms, space_name(identity), facts)
