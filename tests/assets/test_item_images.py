@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from assets.dataset import Stage
-from assets.features.assets import WANTED_ROWS, is_local, picture_folder, wanted_pictures
+from assets.features.pictures import WANTED_ROWS, is_local, picture_folder, pictures_by_item, wanted_pictures
 from assets.settings import PictureSettings
 from storage.catalogue import Dataset
 from storage.fetch import Wanted
@@ -63,3 +63,16 @@ def test_a_dataset_is_local_unless_its_metadata_come_from_the_web(tmp_path: Path
 def test_settings_stay_within_what_the_fetcher_can_hold(wrong: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         PictureSettings.model_validate(wrong)
+
+
+def test_an_items_pictures_stand_in_their_order() -> None:
+    index = pa.table({"item_id": ["B", "A", "C"]})
+    pictures = pa.table(
+        {
+            "item_id": ["A", "C", "A", "B", "A"],
+            "position": pa.array([1, 0, 0, 0, 2], pa.int32()),
+            "status": ["ok", "http_404", "ok", "ok", "ok"],
+            "sha256": ["a1", None, "a0", "b0", "a2"],
+        }
+    )
+    assert pictures_by_item(index, pictures).to_pylist() == [["b0"], ["a0", "a1", "a2"], []]
