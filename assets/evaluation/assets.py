@@ -5,9 +5,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
-from assets.features.assets import pictures_of
+from assets.features.pictures import pictures_of
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.settings import EvaluationSettings, RecommendationSettings, ReportSettings
 from storage.io_managers import Made
@@ -146,6 +147,7 @@ def report(
     encoders = {}
     for asset in ("image_embeddings", "text_embeddings"):
         encoders[asset] = facts_of(stage.root.artefact(stage.manifest(asset)))
+    first_pictures = item_images.filter(pc.equal(item_images["position"], 0))
     findings = Findings(
         dataset=stage.dataset.name,
         leaderboard=leaderboard.to_pandas(),
@@ -153,8 +155,8 @@ def report(
         user_ids=user_ids_of(interactions),
         parts=Parts.of(splits),
         titles=columns_as_dict(items, "item_id", "title"),
-        picture_keys=columns_as_dict(item_images, "item_id", "sha256"),
-        picture_status=Counter(item_images["status"].to_pylist()),
+        picture_keys=columns_as_dict(first_pictures, "item_id", "sha256"),
+        picture_status=Counter(first_pictures["status"].to_pylist()),
         item_ids=item_index["item_id"].to_pylist(),
         models={model.config["model"]: model for model in (gated_lightgcn, lightgcn, bpr_mf)},
         encoders=encoders,
