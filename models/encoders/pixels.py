@@ -8,7 +8,8 @@ import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from io import BytesIO
-from multiprocessing import forkserver, get_context
+from multiprocessing import forkserver, get_context, parent_process
+from threading import Thread
 from traceback import format_exc
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ Batch = Callable[[], list[tuple[str, bytes]]]
 
 FIRST_BATCHES = 16  # about as many as one process decodes in the seconds that workers take to begin
 BATCHES_AHEAD = 2  # of each worker
+JPEG_SCALES = (8, 4, 2)
 
 
 class Decoded(NamedTuple):
@@ -65,16 +67,28 @@ def picture_of(content: bytes, size: int) -> Image.Image:
     """A picture as a viewer shows it: upright, its first frame, 16-bit greys as 8-bit ones.
 
     Args:
-        size: the larger side of the encoder's input. A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as both
-            its sides stay at least twice as long as that.
+        size: the larger side of the encoder's input. A JPEG is decoded at a fraction of its size as long as both its
+            sides stay at least twice as long as that.
     """
     image = Image.open(BytesIO(content))
-    image.draft(image.mode, (2 * size, 2 * size))
+    _shrink(image, 2 * size)
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         greys = np.asarray(image).clip(0, 0xFFFF)
         return Image.fromarray((greys // 0x101).astype(np.uint8))
     return image
+
+
+def _shrink(image: Image.Image, least: int) -> None:
+    """Let a JPEG be decoded at the smallest fraction of its size that leaves both sides `least` pixels.
+
+    The fraction divides both sides: where it leaves a rest, the whole picture comes out shifted, by up to a pixel of
+    the encoder's input, and the vectors of real photos differ visibly (centred cosine 0.94; 0.998 where it divides).
+    """
+    for scale in JPEG_SCALES:
+        if all(side % scale == 0 and side // scale >= least for side in image.size):
+            image.draft(image.mode, (image.width // scale, image.height // scale))
+            return
 
 
 class _Pictures(Dataset):
@@ -120,7 +134,8 @@ def decoded(
         Exception: what reading a batch raised.
     """
     pictures = partial(_Pictures, preprocessing=preprocessing)
-    load = partial(DataLoader, batch_size=None, pin_memory=pinned)
+    # A generator of its own, for a loader draws a seed, also where nothing is drawn by it.
+    load = partial(DataLoader, batch_size=None, pin_memory=pinned, generator=torch.Generator())
     first, rest = batches[:FIRST_BATCHES], batches[FIRST_BATCHES:]
     if rest:
         context = get_context("forkserver")
@@ -134,6 +149,7 @@ def decoded(
                 num_workers=workers,
                 prefetch_factor=BATCHES_AHEAD,
                 multiprocessing_context=context,
+                worker_init_fn=_end_with_parent,
             )
         )
 
@@ -147,6 +163,17 @@ def _loaded(loader: DataLoader) -> Iterator[Decoded]:
             yield batch
     finally:
         del found  # ends the workers, also where an error keeps this frame alive
+
+
+def _end_with_parent(worker: int) -> None:
+    """Torch watches the server, which lives as long as a worker does: without this both outlive a parent killed."""
+
+    def watch() -> None:
+        if parent := parent_process():
+            parent.join()
+            os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _next(found: Iterator[Decoded | Exception]) -> Decoded | Exception | None:
