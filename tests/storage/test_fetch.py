@@ -181,6 +181,14 @@ class TestItems:
         assert sorted(server.asked) == ["/gone", "/shared"]
         assert (found.asked, found.from_store) == (2, 0)
 
+    def test_what_failed_in_this_run_is_not_asked_again_by_a_later_item(self, server: Server, shards: Path) -> None:
+        server.script = {"/busy": [Answer(status=500)]}
+        items = [Wanted(str(n), [[server.url + "/busy"]]) for n in range(100)]
+        found = fetch(items, shards, limits=replace(LIMITS, concurrency=1))
+        assert statuses(found) == ["http_500"] * 100
+        assert len(server.asked) == 1 + LIMITS.retries
+        assert (found.asked, found.from_store) == (1, 0)
+
     def test_equal_pictures_are_kept_once(self, tmp_path: Path, shards: Path) -> None:
         for name in ("a.jpg", "b.jpg"):
             (tmp_path / name).write_bytes(jpeg())

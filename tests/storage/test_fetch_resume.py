@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from storage.pictures import PictureStore
 COUNT = 60
 HERE = Path(__file__).parent
 SCRIPT = """
-import json, sys
+import json, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from picture_server import LIMITS, fetch, statuses, wanted
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been started with SIGINT ignored
 folder, urls = json.loads(sys.argv[1])
 patient = replace(LIMITS, timeout_s=60)
 found = fetch(wanted(*urls), Path(folder), limits=patient, shards={"shard_attempts": 5})
@@ -55,13 +57,18 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.01)
 
 
-def start(server: Server, folder: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(server: Server, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that fetches everything, a shard every five attempts, and prints its statuses."""
     arguments = json.dumps([str(folder), urls(server)])
     path = os.pathsep.join((str(HERE), str(HERE.parent.parent)))
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", SCRIPT, arguments], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) -> None:
@@ -70,7 +77,7 @@ def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) ->
     folder = tmp_path / "killed"
     server.gate.clear()
     server.passing = 32
-    with start(server, folder) as process:
+    with started(server, folder) as process:
         wait_for(lambda: len(in_shards(folder)) >= 20, "no shard was written")
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
@@ -79,7 +86,7 @@ def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) ->
     server.gate.set()
     time.sleep(0.1)  # for what the killed process had asked
     server.asked.clear()
-    with start(server, folder) as process:
+    with started(server, folder) as process:
         said = json.loads(process.communicate()[0])
     assert process.returncode == 0
     assert sorted(server.asked) == sorted(f"/{n}" for n in range(COUNT) if f"{server.url}/{n}" not in kept)
@@ -97,7 +104,7 @@ def test_a_run_that_is_stopped_keeps_what_has_arrived(server: Server, tmp_path: 
     folder = tmp_path / "stopped"
     server.gate.clear()
     server.passing = 3
-    with start(server, folder) as process:
+    with started(server, folder) as process:
         wait_for(lambda: len(server.asked) == 3 + LIMITS.host_concurrency, "too little was asked")
         process.send_signal(signal.SIGINT)
         assert process.wait() != 0

@@ -41,6 +41,7 @@ from PIL import Image
 from yarl import URL
 
 from storage import web
+from storage.client import MAX_PAUSES
 from storage.fetch import Wanted
 
 QUICK = replace(LIMITS, timeout_s=0.3, retries=1)
@@ -316,6 +317,13 @@ class TestBusyHosts:
         found = fetch(wanted(*(f"{server.url}/{n}" for n in range(200))), shards)
         assert statuses(found) == ["http_429"] * 200
         assert len(server.asked) < 100
+
+    def test_a_url_that_alone_is_refused_does_not_hold_its_host_up_for_ever(self, server: Server, shards: Path) -> None:
+        server.script = {"/a": [Answer(status=429)]}
+        one_by_one = replace(LIMITS, concurrency=1, host_concurrency=1, first_wait_s=0.001)
+        found = fetch(wanted(server.url + "/a", *(f"{server.url}/{n}" for n in range(500))), shards, limits=one_by_one)
+        assert statuses(found) == ["http_429"] + ["ok"] * 500
+        assert server.asked.count("/a") == MAX_PAUSES + 1
 
 
 class TestConnections:
