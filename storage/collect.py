@@ -1,6 +1,6 @@
 """Deletes the vectors that no published table names any more."""
 
-import logging
+import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.embedding_store import FOLDER, Shard, publish_shard, read_shards, unused
+from storage.embedding_store import FOLDER, publish_shard, read_shards, unused
 from storage.errors import InputError
 from storage.layout import DataRoot
 from storage.tables import facts_of
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,15 +37,16 @@ def collect_vectors(root: DataRoot) -> Collected:
     with unused(root):
         named = named_content(root)
         kept = deleted = freed = 0
-        for folder in sorted(path.parent for path in (root.root / FOLDER).glob("*/space.json")):
+        for folder in sorted(path for path in (root.root / FOLDER).glob("*/") if path.is_dir()):
+            for left in folder.glob(".*.partial"):  # by a process that was killed: nobody else writes now
+                left.unlink()
             wanted = named.get(folder.name, pa.array([], pa.string()))
             before = sum(path.stat().st_size for path in folder.glob("*.arrow"))
             stay, go = _collect_space(folder, wanted)
             freed += before - sum(path.stat().st_size for path in folder.glob("*.arrow"))
             kept, deleted = kept + stay, deleted + go
             if not any(folder.glob("*.arrow")):
-                (folder / "space.json").unlink()
-                folder.rmdir()
+                shutil.rmtree(folder)
         return Collected(kept, deleted, freed)
 
 
@@ -73,14 +72,14 @@ def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
     first_copy = pc.index_in(content, value_set=content).to_numpy() == np.arange(len(content))
     stays = pc.is_in(content, value_set=named).to_numpy() & first_copy
     ends = np.cumsum([len(shard.vectors) for shard in shards], dtype=np.int64)
+    staying: set[Path] = set()
     for shard, rows in zip(shards, np.split(stays, ends[:-1]), strict=False):
-        if not rows.all():
-            _shrink(shard, rows)
+        if rows.all():
+            staying.add(shard.path)
+        elif rows.any():
+            staying.add(publish_shard(folder, shard.content.filter(pa.array(rows)), shard.vectors[rows]))
+    # Last, and not what was just written: rows that stay may be, byte by byte, another shard that goes.
+    for shard in shards:
+        if shard.path not in staying:
+            shard.path.unlink()
     return int(stays.sum()), int((~stays).sum())
-
-
-def _shrink(shard: Shard, stays: np.ndarray) -> None:
-    """Replace a shard by one of the rows that stay, bool [n], or by nothing."""
-    if stays.any():
-        publish_shard(shard.path.parent, shard.content.filter(pa.array(stays)), shard.vectors[stays])
-    shard.path.unlink()

@@ -82,8 +82,12 @@ class EmbeddingStore:
         return [key for key, found in zip(wanted, place, strict=True) if found < 0]
 
     def add(self, content: Sequence[str], vectors: np.ndarray) -> None:
-        """Keep a batch: `vectors` float32 [b, d] are of `content`."""
-        self._waiting.append((content, np.asarray(vectors, dtype=np.float32)))
+        """Keep a batch: `vectors` float32 [b, d] are of `content`. One that is not finite is no vector and not kept."""
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.any():
+            return
+        kept = [key for key, sound in zip(content, finite, strict=True) if sound]
+        self._waiting.append((kept, np.asarray(vectors[finite], dtype=np.float32)))
         full = sum(len(keys) for keys, _ in self._waiting) >= self._shard_rows
         if full or time.monotonic() - self._opened >= self._shard_s:
             self.flush()
@@ -98,7 +102,7 @@ class EmbeddingStore:
         description = self.folder / "space.json"
         if not description.exists():
             publish_bytes(description, json.dumps(self.identity, indent=1, sort_keys=True).encode())
-        self._shards.append(map_shard(publish_shard(self.folder, pa.array(keys), vectors)))
+        self._shards.append(map_shard(publish_shard(self.folder, pa.array(keys, pa.string()), vectors)))
         self._waiting = []
 
     def find(self, content: Sequence[str] | pa.Array) -> np.ndarray:
@@ -176,7 +180,8 @@ def unused(root: DataRoot) -> Iterator[None]:
 
 @contextmanager
 def _locked(root: DataRoot, how: int) -> Iterator[None]:
-    root.work.mkdir(parents=True, exist_ok=True)
-    with (root.work / f"{FOLDER}.lock").open("w") as lock:
+    folder = root.root / FOLDER  # beside what it guards, whatever else a process thinks of its environment
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, how)
         yield

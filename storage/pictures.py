@@ -103,10 +103,13 @@ class PictureStore:
             )
 
     def batches(self, wanted: Iterable[str], size: int) -> list[PictureBatch]:
-        """The wanted pictures that are stored, each once, `size` to a batch.
+        """The wanted pictures, each once, `size` to a batch.
 
         Their order is that in which the shards were made, and depends on nothing else: without the pictures of the
         first batches, the other batches are what they were.
+
+        Raises:
+            InputError: not all of them are there.
         """
         left = set(wanted)
         shards: list[tuple[int, Path, list[tuple[int, str]]]] = []
@@ -121,6 +124,9 @@ class PictureStore:
         # A picture that is there twice was asked for again because its first shard was damaged: the newest counts.
         newest = {key: (number, row) for number, (_, _, rows) in enumerate(shards) for row, key in rows}
         places = sorted(newest.values())
+        if len(places) < len(left):
+            lost = len(left) - len(places)
+            raise InputError(f"{lost} pictures of item_images are in no sound shard; materialize item_images again")
         return [
             PictureBatch(
                 tuple(
@@ -132,7 +138,7 @@ class PictureStore:
         ]
 
     def read(self, wanted: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Yield (sha256, content) of the wanted pictures that are stored, each once, shard by shard."""
+        """Yield (sha256, content) of the wanted pictures, each once, shard by shard."""
         for batch in self.batches(wanted, READ_BATCH):
             yield from batch()
 

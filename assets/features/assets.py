@@ -73,8 +73,8 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
     )
     failed = item_images.filter(pc.not_equal(item_images["status"], OK))["status"]
     about = {"encoder": config.image_encoder, "weights": config.image_weights}
-    looks = picture_looks(embedded, content, item_index["item_id"].to_pylist(), pictures)
-    return embedding_rows(item_index, content, embedded, about, {"missing": counted(failed), **looks})
+    looks = picture_looks(embedded, item_index["item_id"].to_pylist(), pictures)
+    return embedding_rows(item_index, embedded, about, counted(failed), looks)
 
 
 @dataset_asset(
@@ -87,7 +87,7 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
 def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table) -> Made:
     """What is written about every item: the vector that SBERT gives to its text."""
     row = pc.index_in(item_index["item_id"], value_set=items["item_id"])
-    texts, titles = (items[name].take(row).to_pylist() for name in ("text", "title"))
+    texts, titles = (items[name].cast(pa.large_string()).take(row).to_pylist() for name in ("text", "title"))
     keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
     text_of = dict(zip(keys, texts, strict=True))
 
@@ -108,8 +108,7 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     )
     missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
     about = {"encoder": config.text_encoder, "weights": config.text_encoder}
-    looks = text_looks(embedded, titles)
-    return embedding_rows(item_index, content, embedded, about, {"missing": counted(missing), **looks})
+    return embedding_rows(item_index, embedded, about, counted(missing), text_looks(embedded, titles))
 
 
 def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:

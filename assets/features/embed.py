@@ -27,6 +27,7 @@ class Embedded:
         matrix: float16 or float32 [n, d], zeros where an item has no value. A row is L2-normalised where an item has
             one content; of several it is the mean of their normalised vectors.
         has_value: bool [n].
+        content: list<string> [n], the SHA-256 of what each vector was made of.
         norms: float32, of every content's vector before it was normalised.
         space: what the vectors share, as the store calls it.
         facts: how much was encoded now, how much was there, and how fast it went.
@@ -34,6 +35,7 @@ class Embedded:
 
     matrix: np.ndarray
     has_value: np.ndarray
+    content: pa.ListArray
     norms: np.ndarray
     space: str
     facts: dict[str, float]
@@ -77,16 +79,22 @@ def embed(
             rate = facts["encoded"] / progress.seconds
             facts |= {f"{unit}_per_s": round(rate, 2), "share_waiting": round(progress.share_waiting, 3)}
         matrix = np.zeros((len(content), store.dimension or dimension()), dtype=dtype)
-        has_value, norms = _fill(matrix, store, content)
-    return Embedded(matrix, has_value, norms, space_name(identity), facts)
+        content, place = _with_vector(content, store.find(content.flatten()))
+        norms = _fill(matrix, store, content, place)
+    has_value = pc.list_value_length(content).to_numpy(zero_copy_only=False) > 0
+    return Embedded(matrix, has_value, content, norms, space_name(identity), facts)
 
 
-def _fill(matrix: np.ndarray, store: EmbeddingStore, content: pa.ListArray) -> tuple[np.ndarray, np.ndarray]:
-    """Put vectors into the rows of their items; return which rows have a value, and the norms of the raw vectors."""
-    place = store.find(content.flatten())
-    contents_of_item = pc.list_value_length(content).to_numpy(zero_copy_only=False)
+def _with_vector(content: pa.ListArray, place: np.ndarray) -> tuple[pa.ListArray, np.ndarray]:
+    """Content and places without those contents that have no vector, whose place is -1."""
     kept = place >= 0
-    item, place = np.repeat(np.arange(len(content)), contents_of_item)[kept], place[kept]
+    ends = np.concatenate([[0], np.cumsum(kept)])[content.offsets.to_numpy() - content.offsets[0].as_py()]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), content.flatten().filter(pa.array(kept))), place[kept]
+
+
+def _fill(matrix: np.ndarray, store: EmbeddingStore, content: pa.ListArray, place: np.ndarray) -> np.ndarray:
+    """Put the vectors at `place` into the rows of their items; return the norms of the raw vectors."""
+    item = np.repeat(np.arange(len(content)), pc.list_value_length(content).to_numpy(zero_copy_only=False))
     norms = np.zeros(len(place), dtype=np.float32)
     for start in range(0, len(content), BLOCK_ITEMS):
         first, last = np.searchsorted(item, [start, start + BLOCK_ITEMS])
@@ -97,19 +105,24 @@ def _fill(matrix: np.ndarray, store: EmbeddingStore, content: pa.ListArray) -> t
         vectors /= np.maximum(norms[first:last, None], 1e-12)
         rows, begins, counts = np.unique(item[first:last], return_index=True, return_counts=True)
         matrix[rows] = np.add.reduceat(vectors, begins) / counts[:, None].astype(np.float32)
-    return np.bincount(item, minlength=len(content)) > 0, norms
+    return norms
 
 
 def embedding_rows(
-    item_index: pa.Table, content: pa.ListArray, embedded: Embedded, about: Mapping[str, str], facts: Mapping[str, Any]
+    item_index: pa.Table,
+    embedded: Embedded,
+    about: Mapping[str, str],
+    missing: Mapping[str, int],
+    looks: Mapping[str, Any],
 ) -> Made:
     """The embedding table, and what a person wants to know of it.
 
     Args:
         about: encoder and weights, for the file's metadata.
-        facts: what else the UI shows.
+        missing: how many items have nothing to encode, by reason.
+        looks: what else the UI shows.
     """
-    single = pc.max(pc.list_value_length(content)).as_py() in (None, 0, 1)
+    single = pc.max(pc.list_value_length(embedded.content)).as_py() in (None, 0, 1)
     about = {
         **about,
         "dimension": str(embedded.matrix.shape[1]),
@@ -117,6 +130,9 @@ def embedding_rows(
         "space": embedded.space,
     }
     with_value = int(embedded.has_value.sum())
-    counts = {"with_value": with_value, "without_value": len(embedded.has_value) - with_value}
-    table = embedding_table(item_index, embedded.matrix, embedded.has_value, content)
-    return Made(table, {**about, **embedded.facts, **counts, **facts}, dict(about))
+    without_value = len(embedded.has_value) - with_value
+    unfit = without_value - sum(missing.values())
+    counts: dict[str, Any] = {"with_value": with_value, "without_value": without_value}
+    counts["missing"] = {**missing, "not_encodable": unfit} if unfit else dict(missing)
+    table = embedding_table(item_index, embedded.matrix, embedded.has_value, embedded.content)
+    return Made(table, {**about, **embedded.facts, **counts, **looks}, about)

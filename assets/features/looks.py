@@ -2,12 +2,12 @@
 
 import base64
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from PIL import Image, ImageOps
 
 from assets.features.embed import Embedded
@@ -37,19 +37,17 @@ def text_looks(embedded: Embedded, titles: Sequence[str | None]) -> dict[str, An
     return _norms(embedded) | {"neighbours": markdown(neighbour_table(found, titles))}
 
 
-def picture_looks(
-    embedded: Embedded, content: pa.ListArray, names: Sequence[str], pictures: PictureStore
-) -> dict[str, Any]:
-    """Lengths and neighbours of pictures, and a contact sheet of some; `content` is list<string> [n] of their keys."""
+def picture_looks(embedded: Embedded, names: Sequence[str], pictures: PictureStore) -> dict[str, Any]:
+    """Lengths and neighbours of pictures, and a contact sheet of some."""
     found = neighbours(embedded.matrix, embedded.has_value)
     beside = [[one.item, *one.nearest] for one in found]
     some = spread(np.flatnonzero(embedded.has_value), SHEET_TILES)
     sheet = [some[start : start + SHEET_COLUMNS] for start in range(0, len(some), SHEET_COLUMNS)]
-    key_of = {row: content[row][0].as_py() for line in sheet + beside for row in line}
+    key_of = {row: embedded.content[row][0].as_py() for line in sheet + beside for row in line}
     bytes_of = dict(pictures.read(key_of.values()))
 
     def grid(lines: list[list[int]], columns: int) -> str:
-        return picture_grid([[bytes_of.get(key_of[row]) for row in line] for line in lines], columns)
+        return picture_grid([[bytes_of[key_of[row]] for row in line] for line in lines], columns)
 
     return _norms(embedded) | {
         "contact_sheet": markdown(grid(sheet, SHEET_COLUMNS)),
@@ -90,13 +88,12 @@ def neighbour_table(found: Sequence[Neighbours], names: Sequence[str | None]) ->
     return "\n".join(lines)
 
 
-def picture_grid(lines: Sequence[Sequence[bytes | None]], columns: int) -> str:
-    """Lines of thumbnails as one picture; None leaves its place empty."""
+def picture_grid(lines: Sequence[Sequence[bytes]], columns: int) -> str:
+    """Lines of thumbnails as one picture."""
     sheet = Image.new("RGB", (columns * TILE, max(len(lines), 1) * TILE), "white")
     for y, line in enumerate(lines):
         for x, content in enumerate(line):
-            if content is not None:
-                sheet.paste(_thumbnail(content), (x * TILE, y * TILE))
+            sheet.paste(_thumbnail(content), (x * TILE, y * TILE))
     file = BytesIO()
     sheet.save(file, "JPEG", quality=80)
     return _inline(file.getvalue(), "jpeg")
@@ -123,7 +120,9 @@ def _cosines(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
 def _thumbnail(content: bytes) -> Image.Image:
     with Image.open(BytesIO(content)) as image:
         image.draft("RGB", (TILE, TILE))
-        return ImageOps.pad(ImageOps.exif_transpose(image).convert("RGB"), (TILE, TILE), color="white")
+        with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
+            ImageOps.exif_transpose(image, in_place=True)
+        return ImageOps.pad(image.convert("RGB"), (TILE, TILE), color="white")
 
 
 def _inline(content: bytes, kind: str) -> str:

@@ -18,7 +18,8 @@ WANTED_ROWS = 4096
 
 def wanted_pictures(items: pa.Table, item_index: pa.Table) -> Iterator[Wanted]:
     """The items of the index in their order, with the places of their pictures; some at a time are in memory."""
-    places = items["image_urls"].take(pc.index_in(item_index["item_id"], items["item_id"]))
+    wide = items["image_urls"].cast(pa.large_list(pa.large_list(pa.large_string())))  # all places may exceed 2 GiB
+    places = wide.take(pc.index_in(item_index["item_id"], items["item_id"]))
     for start in range(0, len(item_index), WANTED_ROWS):
         ids = item_index["item_id"].slice(start, WANTED_ROWS).to_pylist()
         for item_id, pictures in zip(ids, places.slice(start, WANTED_ROWS).to_pylist(), strict=True):

@@ -119,10 +119,44 @@ def test_the_table_says_what_it_was_made_of(stage: Stage) -> None:
     content = [[key("a")], []]
     found, _ = run(stage, content, dtype="float16")
     index = pa.table({"item": pa.array([0, 1], pa.int32()), "item_id": ["A", "B"]})
-    lists = pa.array(content, pa.list_(pa.string()))
-    made = embedding_rows(index, lists, found, {"encoder": "counted"}, {"missing": {"no_text": 1}})
+    made = embedding_rows(index, found, {"encoder": "counted"}, {"no_text": 1}, {"norms": "…"})
     assert made.value["content"].to_pylist() == content
     assert made.value["embedding"].type.value_type == pa.float16()
     assert made.about == {"encoder": "counted", "dimension": "3", "normalised": "true", "space": space_name(SPACE)}
     assert (made.metadata["with_value"], made.metadata["without_value"]) == (1, 1)
-    assert made.metadata["missing"] == {"no_text": 1}
+    assert (made.metadata["missing"], made.metadata["norms"]) == ({"no_text": 1}, "…")
+
+
+@pytest.mark.parametrize("answer", ["nothing", "not a number"])
+def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(stage: Stage, answer: str) -> None:
+    def encode(new: Sequence[str], told) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        for one in new:
+            if one != key("broken"):
+                yield [one], np.array([vector(one)], dtype=np.float32)
+            elif answer == "nothing":
+                yield [], np.zeros((0, 3), dtype=np.float32)
+            else:
+                yield [one], np.array([[1, np.nan, 2]], dtype=np.float32)
+
+    contents = [[key("broken")], [key("broken"), key("a")], [key("b")], []]
+    lists = pa.array([[], *contents], pa.list_(pa.string())).slice(1)
+    for _ in range(2):  # also from what the first time left in the store
+        found = embed(stage, SPACE, lists, encode, lambda: 3, unit="texts", dtype="float32")
+        assert found.has_value.tolist() == [False, True, True, False]
+        assert found.content.to_pylist() == [[], [key("a")], [key("b")], []]
+        a = np.array(vector(key("a")))
+        np.testing.assert_allclose(found.matrix[1], a / np.linalg.norm(a), rtol=1e-6)
+    index = pa.table({"item": pa.array(range(4), pa.int32()), "item_id": list("ABCD")})
+    made = embedding_rows(index, found, {}, {"no_text": 1}, {})
+    assert made.metadata["missing"] == {"no_text": 1, "not_encodable": 1}
+
+
+def test_where_nothing_at_all_can_be_encoded_the_table_is_empty(stage: Stage) -> None:
+    def encode(new: Sequence[str], told) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+        yield [], np.zeros((0, 3), dtype=np.float32)
+
+    lists = pa.array([[key("broken")]], pa.list_(pa.string()))
+    for _ in range(2):
+        found = embed(stage, SPACE, lists, encode, lambda: 3, unit="texts", dtype="float32")
+        assert found.matrix.shape == (1, 3)
+        assert not found.has_value.any()

@@ -46,10 +46,10 @@ def test_thumbnails_stand_in_their_places() -> None:
         Image.new("RGB", (300, 300), colour).save(file, "PNG")
         return file.getvalue()
 
-    sheet = inlined(picture_grid([[plain("red"), None], [plain("blue")]], columns=2))
+    sheet = inlined(picture_grid([[plain("red"), plain("lime")], [plain("blue")]], columns=2))
     assert sheet.size == (2 * TILE, 2 * TILE)
     middles = [sheet.getpixel((x * TILE + TILE // 2, y * TILE + TILE // 2)) for y in (0, 1) for x in (0, 1)]
-    for seen, meant in zip(middles, [(255, 0, 0), (255, 255, 255), (0, 0, 255), (255, 255, 255)], strict=True):
+    for seen, meant in zip(middles, [(255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)], strict=True):
         assert np.abs(np.array(seen) - meant).max() < 12  # JPEG
 
 

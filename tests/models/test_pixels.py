@@ -3,6 +3,7 @@
 import itertools
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from photos import SOME, batches_of, centred_cosine, enlarged, photos, plain
-from PIL import Image
+from PIL import Image, ImageOps
 from torchvision.transforms import Compose, Resize, ToTensor
 
 from models.encoders import pixels
@@ -212,3 +213,15 @@ def in_session(leader: int) -> list[int]:
             except ProcessLookupError:
                 continue
     return found
+
+
+def test_a_picture_whose_exif_is_broken_is_shown_as_it_lies() -> None:
+    width_as_text = struct.pack("<HHIHH", 0x100, 2, 1, 6, 0)
+    turned = struct.pack("<HHIHH", 0x112, 3, 1, 6, 0)
+    unit_as_text = struct.pack("<HHI4s", 0x128, 2, 4, b"abc\0")
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 3) + width_as_text + turned + unit_as_text + b"\0\0\0\0"
+    file = BytesIO()
+    Image.new("RGB", (30, 20), "green").save(file, "JPEG", exif=exif)
+    with pytest.raises(Exception), Image.open(BytesIO(file.getvalue())) as image:  # noqa: B017
+        ImageOps.exif_transpose(image)
+    assert sorted(picture_of(file.getvalue(), 8).size) == [20, 30]

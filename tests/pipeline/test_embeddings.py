@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import Pipeline
+from conftest import Pipeline, failures
 
 from storage.publish import sha256_of
 from storage.tables import read_table
@@ -148,3 +148,15 @@ with dg.DagsterInstance.get() as instance:
     refused = ran("-m", "pipeline.commands", "collect")
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Nothing was collected: run {run_id} is live;")
+
+
+def test_pictures_that_are_gone_are_one_sentence_and_no_table_of_zeros(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = Pipeline(without_vectors(sample, tmp_path / "copy"))
+    for shard in (tmp_path / "copy" / "item_images" / "sample").glob("*.parquet"):
+        shard.write_bytes(shard.read_bytes()[:1000])
+    result = pipeline.run("sample", 'key:"image_embeddings"')
+    assert not result.success
+    assert "in no sound shard; materialize item_images again" in failures(result)["image_embeddings"]
+    assert not (tmp_path / "copy" / "image_embeddings" / "sample.parquet").exists()
+    assert pipeline.run("sample", 'key:"item_images" or key:"image_embeddings"').success
+    assert pipeline.metadata("image_embeddings", "sample")["missing"].keys() == {"missing"}

@@ -57,7 +57,7 @@ def test_what_any_table_names_stays_and_the_rest_goes(root: DataRoot) -> None:
     assert found.freed_bytes > 0
     assert kept(root, CLIP) == [1, 3, 4, 5]
     assert kept(root, SBERT) == []
-    assert [path.name for path in (root.root / "embeddings").iterdir()] == [space_name(CLIP)]
+    assert [path.name for path in (root.root / "embeddings").glob("*/")] == [space_name(CLIP)]
     assert collect_vectors(root).deleted == 0
 
 
@@ -67,6 +67,21 @@ def test_second_copies_go(root: DataRoot) -> None:
     found = collect_vectors(root)
     assert (found.kept, found.deleted) == (3, 1)
     assert kept(root, CLIP) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("other", range(20))
+def test_what_stays_of_one_shard_may_be_another_that_goes(root: DataRoot, other: int) -> None:
+    keep(root, CLIP, (1, 100 + other), (1,))  # whichever of the two names comes first
+    publish(root, "books", CLIP, [1])
+    assert collect_vectors(root).kept == 1
+    assert kept(root, CLIP) == [1]
+
+
+def test_what_a_killed_process_left_half_written_goes(root: DataRoot) -> None:
+    keep(root, CLIP, (1,))
+    (root.root / "embeddings" / space_name(CLIP) / ".ab.arrow.17.partial").write_bytes(b"half")
+    assert collect_vectors(root).deleted == 1
+    assert not list((root.root / "embeddings").glob("*/"))
 
 
 def test_a_table_that_cannot_be_read_stops_it(root: DataRoot) -> None:

@@ -119,13 +119,23 @@ def test_a_damaged_shard_counts_for_nothing(root: DataRoot, caplog: pytest.LogCa
     assert "is damaged; its content is encoded again" in caplog.text
 
 
+def test_nothing_but_finite_vectors_is_kept(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP, shard_rows=1)
+    store.add([], np.zeros((0, 3), np.float32))
+    store.add(keys(1, 2, 3), np.array([[1, 0.5, -1], [np.nan, 0, 0], [0, np.inf, 0]], np.float32))
+    store.add(keys(4), np.full((1, 3), np.nan, np.float32))
+    again = EmbeddingStore(root, CLIP)
+    assert again.new(keys(1, 2, 3, 4)) == keys(2, 3, 4)
+    np.testing.assert_array_equal(again.take(again.find(keys(1))), rows(1))
+
+
 def test_an_empty_store_finds_nothing(root: DataRoot) -> None:
     store = EmbeddingStore(root, CLIP)
     store.flush()
     assert store.dimension is None
     assert store.find([]).tolist() == []
     assert store.find(keys(1)).tolist() == [-1]
-    assert not (root.root / "embeddings").exists()
+    assert not list(root.root.glob("embeddings/*"))
 
 
 def test_the_store_is_used_by_many_or_collected_by_one(root: DataRoot) -> None:
