@@ -78,7 +78,7 @@ class Peers:
         pretrained = checkpoint_of(architecture, weights)
         self.model, _, self.preprocess = open_clip.create_model_and_transforms(architecture, pretrained, device=device)
         [precision] = [name for name, known in DTYPES.items() if known is dtype]
-        self.fast = open_clip.create_model(architecture, pretrained, precision, device)
+        self.fast = open_clip.create_model(architecture, pretrained, precision=precision, device=device)
         self.fast.eval().to(memory_format=torch.channels_last)
         self.model.eval()
         self.device, self.dtype = device, dtype

@@ -59,7 +59,7 @@ def test_a_checkpoint_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_real_photos_in_fp32_and_in_half_precision(shared_data: Path) -> None:
-    pictures = photos(shared_data, SOME // 2)
+    pictures = photos(shared_data, SOME)
     torch.manual_seed(0)
     expected = direct("ViT-B-32", pictures, open_clip.create_model("ViT-B-32"))
     exact = encoded(ImageEncoder("ViT-B-32", "untrained", "cpu", precision="fp32"), pictures)
