@@ -77,7 +77,7 @@ def fetch_pictures(
             pass, all that failed, or all. A local file is read again if it has changed.
 
     Raises:
-        OSError: a shard cannot be written.
+        InputError: a shard cannot be written.
     """
     fetch = _Fetch(source, attempts, limits, progress, pictures_per_item, again)
     try:
@@ -112,15 +112,17 @@ class _Fetch:
         numbered = enumerate(wanted)
         async with PictureClient(self.limits, self.local) as self._client:
             count = ITEMS_PER_PLACE * self.limits.concurrency
-            working = asyncio.gather(*(self._work(numbered) for _ in range(count)))
+            workers = [asyncio.create_task(self._work(numbered)) for _ in range(count)]
             writing = asyncio.create_task(self._write_in_time())
-            ends = (working, writing, _interruption())
+            ends = (asyncio.gather(*workers), writing, _interruption())
             try:
                 for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
                     end.result()
-            finally:
-                working.cancel()
-                writing.cancel()
+            finally:  # nobody goes on against a client that closes: what it says then would be recorded
+                tasks = (*workers, writing, *self._underway.values())
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, ends[0], return_exceptions=True)
 
     async def _work(self, numbered: Iterator[tuple[int, Wanted]]) -> None:
         """Take the next item as long as there is one; many of these share the iterator."""
@@ -210,7 +212,7 @@ class _Fetch:
         """Write a shard beside the fetching; whoever has the next one full waits for it."""
         async with self._writing:
             if self.attempts.are_due:
-                await asyncio.to_thread(self.attempts.store.publish, self.attempts.take())
+                await asyncio.to_thread(self.attempts.write, self.attempts.take())
 
     async def _write_in_time(self) -> None:
         while True:
