@@ -6,7 +6,9 @@ are taken from an iterator, so many at a time.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,7 +110,7 @@ class _Fetch:
         self._underway: dict[str, asyncio.Task[Attempt]] = {}
 
     async def run(self, wanted: Iterator[Wanted]) -> None:
-        self._writing = asyncio.Lock()
+        self._writing, self._reading = asyncio.Lock(), asyncio.Semaphore(self.limits.concurrency)
         numbered = enumerate(wanted)
         async with PictureClient(self.limits, self.local) as self._client:
             count = ITEMS_PER_PLACE * self.limits.concurrency
@@ -191,21 +193,23 @@ class _Fetch:
             return False
 
     async def _ask(self, url: str) -> Attempt:
+        on_the_web = is_on_the_web(url)
         mark = None
         outcome: Picture | RefusedError
-        try:
-            if is_on_the_web(url):
-                outcome = await self._client.get(url)
-            else:
-                mark = await asyncio.to_thread(self.files.mark, url)
-                content = await asyncio.to_thread(self.files.read, url, self.limits.max_bytes)
-                outcome = await self._client.decode(content)
-        except RefusedError as refused:
-            outcome = refused
-        attempt = self.attempts.add(url, mark, outcome)
-        self.asked.add(url)
-        if self.attempts.are_due:
-            await self._write()
+        # Files come as fast as the disk reads: their place is held until what waits to be written has room for more.
+        async with nullcontext() if on_the_web else self._reading:
+            try:
+                if on_the_web:
+                    outcome = await self._client.get(url)
+                else:
+                    mark = await asyncio.to_thread(self.files.mark, url)
+                    outcome = await self._client.decode(partial(self.files.read, url, self.limits.max_bytes))
+            except RefusedError as refused:
+                outcome = refused
+            attempt = self.attempts.add(url, mark, outcome)
+            self.asked.add(url)
+            if self.attempts.are_due:
+                await self._write()
         return attempt
 
     async def _write(self) -> None:
