@@ -129,8 +129,10 @@ class PictureClient:
                 return found if isinstance(found, URL) else await self.decode(lambda: found)
 
     async def _request(self, place: URL, host: Host, pauses: int) -> bytes | URL:
+        answered = False
         try:
             async with self._session.get(place, allow_redirects=False) as answer:
+                answered = True
                 wait = answer.headers.get("Retry-After")
                 if answer.status == 429 or (answer.status == 503 and wait is not None):
                     raise host.refused(f"http_{answer.status}", retry_after_s(wait), pauses)
@@ -139,10 +141,13 @@ class PictureClient:
         except RefusedError:
             raise
         except TimeoutError:
+            if not answered:
+                host.was_silent("timeout")
             raise RefusedError("timeout") from None
         except aiohttp.ClientSSLError:
             raise RefusedError("bad_tls") from None
         except aiohttp.ClientConnectorError:
+            host.was_silent("unreachable")
             raise RefusedError("unreachable") from None
         except ValueError:  # a host or a port that only turns out to be none when it is asked
             raise RefusedError("bad_url") from None

@@ -1,6 +1,8 @@
 """What goes wrong beside the pictures themselves: a full disk, files that come too fast, hosts that are gone."""
 
+import asyncio
 import logging
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -11,10 +13,13 @@ from typing import Any
 import pytest
 from picture_server import LIMITS, Server, fetch, jpeg, serving, statuses, wanted
 
+from storage import hosts
 from storage.attempts import Attempts, Shard
 from storage.decoding import Picture, decoded
 from storage.errors import InputError
+from storage.hosts import MAX_SILENT, SILENT_S, BusyError, Host
 from storage.local_pictures import LocalPictures
+from storage.manners import Retries
 from storage.pictures import Attempt, PictureStore
 
 
@@ -104,3 +109,70 @@ class TestFiles:
         found = fetch(wanted(*names), shards, base=tmp_path, limits=few, shards={"shard_attempts": 5})
         assert statuses(found) == ["ok"] * 100
         assert most <= 2 * 3  # those of a shard that is being written, and those that wait for the next
+
+
+class TestSilence:
+    """Of a host that does not answer."""
+
+    CONCURRENCY = 4
+    ENOUGH = MAX_SILENT + CONCURRENCY
+
+    @pytest.fixture
+    def now(self, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+        clock = [1000.0]
+        monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+        return clock
+
+    def host(self) -> Host:
+        return Host(self.CONCURRENCY, Retries(3))
+
+    def silent(self, host: Host, now: list[float], times: int, seconds: float) -> None:
+        for _ in range(times):
+            host.was_silent("timeout")
+            now[0] += seconds / (times - 1)
+
+    def test_it_is_left_alone_for_good_once_that_has_lasted(self, now: list[float]) -> None:
+        host = self.host()
+        self.silent(host, now, self.ENOUGH - 1, SILENT_S + 1)
+        asyncio.run(host.opened())
+        host.was_silent("unreachable")
+        now[0] += 1e9
+        with pytest.raises(BusyError, match="unreachable") as refused:
+            asyncio.run(host.opened())
+        assert refused.value.for_good
+
+    def test_what_fails_in_a_moment_may_be_back_in_the_next(self, now: list[float]) -> None:
+        host = self.host()
+        self.silent(host, now, 50 * self.ENOUGH, SILENT_S / 2)
+        asyncio.run(host.opened())
+
+    def test_few_failures_are_not_enough_however_long_they_take(self, now: list[float]) -> None:
+        host = self.host()
+        self.silent(host, now, self.ENOUGH - 1, 1e6)
+        asyncio.run(host.opened())
+
+    def test_any_answer_between_begins_anew(self, now: list[float]) -> None:
+        host = self.host()
+        for _ in range(10):
+            self.silent(host, now, self.ENOUGH - 1, 1e6)
+            host.gave()
+        self.silent(host, now, self.ENOUGH - 1, 1e6)
+        pauses = asyncio.run(host.opened())
+        host.refused("http_429", 0.0, pauses)  # even one that refuses
+        now[0] += 1e6
+        self.silent(host, now, self.ENOUGH - 1, 1e6)
+        asyncio.run(host.opened())
+
+    def test_a_dead_host_costs_a_run_little(
+        self, server: Server, shards: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(hosts, "SILENT_S", 0.2)
+        short = replace(LIMITS, timeout_s=0.2)
+        with socket.socket() as dead:  # takes connections and says nothing
+            dead.bind(("127.0.0.1", 0))
+            dead.listen(1000)
+            urls = [f"http://127.0.0.1:{dead.getsockname()[1]}/{n}" for n in range(300)]
+            began = time.monotonic()
+            found = fetch(wanted(*urls, f"{server.at_host('127.0.0.2')}/a"), shards, limits=short)
+            assert time.monotonic() - began < 20  # all of them: 300 * 3 * 0.2 s / 4 = 45 s
+        assert statuses(found) == ["timeout"] * 300 + ["ok"]
