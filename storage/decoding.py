@@ -12,6 +12,7 @@ from storage.statuses import OK, RefusedError
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 START_OF_SCAN = b"\xff\xda"
+MAX_ASPECT = 50  # an encoder makes the short side as long as it wants, and the long side in proportion
 MAX_SCANS = 500  # a progressive JPEG has about ten; each of them visits every pixel, however few bytes it has
 
 logger = logging.getLogger(__name__)
@@ -33,17 +34,24 @@ class Picture:
         return len(self.content)
 
 
+def is_too_thin(width: int, height: int) -> bool:
+    """Whether a picture is a mere line: brought to the size of an encoder's input, it would need gigabytes."""
+    return max(width, height) > MAX_ASPECT * min(width, height) > 0
+
+
 def decoded(content: bytes, max_pixels: int) -> Picture:
     """The picture that `content` is, whatever its sender says that it is; of an animated one, the first frame.
 
     Raises:
-        RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
+        RefusedError: `undecodable`, or `too_many_pixels` or `too_thin` before any of them is decoded.
     """
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise RefusedError("too_many_pixels", width=width, height=height)
+            if is_too_thin(width, height):
+                raise RefusedError("too_thin", width=width, height=height)
             if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
                 raise RefusedError("undecodable")
             image.load()

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from storage.attempts import Attempts
 from storage.client import FetchLimits, PictureClient
-from storage.decoding import Picture
+from storage.decoding import Picture, is_too_thin
 from storage.local_pictures import LocalPictures
 from storage.pictures import Attempt
 from storage.progress import Progress
@@ -174,7 +174,7 @@ class _Fetch:
         if self.again == "everything" or not await self._is_unchanged(known):
             return False
         if known.status == OK:
-            return (known.bytes or 0) <= limits.max_bytes and _pixels(known) <= limits.max_pixels
+            return self._is_within_limits(known)
         if self.again == "failed" or known.status in PASSING:
             return False
         if known.status == "too_large":
@@ -182,6 +182,11 @@ class _Fetch:
         if known.status == "too_many_pixels":
             return known.width is None or _pixels(known) > limits.max_pixels
         return not (known.status == "forbidden" and self.local)
+
+    def _is_within_limits(self, known: Attempt) -> bool:
+        """Whether a picture would be usable today."""
+        is_small = (known.bytes or 0) <= self.limits.max_bytes and _pixels(known) <= self.limits.max_pixels
+        return is_small and not is_too_thin(known.width or 0, known.height or 0)
 
     async def _is_unchanged(self, known: Attempt) -> bool:
         """Whether a local file is the one that was read; the web is taken at its word."""

@@ -1,0 +1,36 @@
+"""Pictures that would cost too much, or that trip what handles them later."""
+
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from picture_server import LIMITS, fetch, statuses, wanted
+from PIL import Image
+
+from storage.decoding import MAX_ASPECT, decoded
+from storage.statuses import RefusedError
+
+
+def png(width: int, height: int) -> bytes:
+    content = BytesIO()
+    Image.new("RGB", (width, height), "red").save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_picture_that_is_a_mere_line_is_too_thin(turned: bool) -> None:
+    for short, long, usable in ((1, MAX_ASPECT, True), (1, MAX_ASPECT + 1, False), (4, 4 * MAX_ASPECT + 1, False)):
+        content = png(*(short, long)[:: -1 if turned else 1])
+        if usable:
+            assert {decoded(content, 10_000).width, decoded(content, 10_000).height} == {short, long}
+        else:
+            with pytest.raises(RefusedError, match="too_thin") as refused:
+                decoded(content, 10_000)
+            assert {refused.value.width, refused.value.height} == {short, long}
+
+
+def test_it_is_so_for_good(tmp_path: Path) -> None:
+    (tmp_path / "line.png").write_bytes(png(1, 500))
+    for asked in (1, 0):
+        found = fetch(wanted("line.png"), tmp_path / "shards", base=tmp_path, limits=LIMITS)
+        assert (statuses(found), found.asked) == (["too_thin"], asked)
