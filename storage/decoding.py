@@ -13,7 +13,10 @@ from storage.statuses import OK, RefusedError
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 START_OF_SCAN = b"\xff\xda"
 MAX_ASPECT = 50  # an encoder makes the short side as long as it wants, and the long side in proportion
-MAX_SCANS = 500  # a progressive JPEG has about ten; each of them visits every pixel, however few bytes it has
+# A progressive JPEG has about ten scans; each visits every pixel, however few bytes it has. So many may visit as many
+# pixels as a picture may have, and a smaller picture may have more of them, but not without end.
+FULL_SCANS = 20
+MAX_SCANS = 500
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +55,10 @@ def decoded(content: bytes, max_pixels: int) -> Picture:
                 raise RefusedError("too_many_pixels", width=width, height=height)
             if is_too_thin(width, height):
                 raise RefusedError("too_thin", width=width, height=height)
-            if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
-                raise RefusedError("undecodable")
+            if image.format in ("JPEG", "MPO"):
+                scans = content.count(START_OF_SCAN)
+                if scans > MAX_SCANS or scans * width * height > FULL_SCANS * max_pixels:
+                    raise RefusedError("undecodable")
             image.load()
             return Picture(content, hashlib.sha256(content).hexdigest(), width, height)
     except RefusedError:

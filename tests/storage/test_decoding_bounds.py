@@ -1,5 +1,6 @@
 """Pictures that would cost too much, or that trip what handles them later."""
 
+import time
 from io import BytesIO
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from picture_server import LIMITS, fetch, statuses, wanted
 from PIL import Image
 
-from storage.decoding import MAX_ASPECT, decoded
+from storage.decoding import FULL_SCANS, MAX_ASPECT, decoded
 from storage.statuses import RefusedError
 
 
@@ -34,3 +35,28 @@ def test_it_is_so_for_good(tmp_path: Path) -> None:
     for asked in (1, 0):
         found = fetch(wanted("line.png"), tmp_path / "shards", base=tmp_path, limits=LIMITS)
         assert (statuses(found), found.asked) == (["too_thin"], asked)
+
+
+def scans(side: int, more: int) -> bytes:
+    """A progressive JPEG of a square, whose last scan comes again and again."""
+    content = BytesIO()
+    Image.new("RGB", (side, side), "red").save(content, "JPEG", progressive=True)
+    whole = content.getvalue()
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * more + whole[-2:]
+
+
+def test_a_large_progressive_jpeg_is_usable_at_the_limit_of_pixels() -> None:
+    content = scans(1000, 2)
+    assert 10 <= content.count(b"\xff\xda") <= FULL_SCANS
+    assert decoded(content, 1000 * 1000).width == 1000
+
+
+def test_scans_are_bounded_by_the_pixels_that_they_visit() -> None:
+    many = scans(1000, 100)
+    assert len(many) < 100_000
+    began = time.perf_counter()
+    with pytest.raises(RefusedError, match="undecodable"):
+        decoded(many, 1000 * 1000)
+    assert time.perf_counter() - began < 0.2
+    assert decoded(scans(100, 100), 1000 * 1000).width == 100  # a small picture costs little
