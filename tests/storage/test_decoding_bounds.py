@@ -1,12 +1,13 @@
 """Pictures that would cost too much, or that trip what handles them later."""
 
+import struct
 import time
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 from picture_server import LIMITS, fetch, statuses, wanted
-from PIL import Image
+from PIL import Image, ImageOps
 
 from storage.decoding import FULL_SCANS, MAX_ASPECT, decoded
 from storage.statuses import RefusedError
@@ -60,3 +61,18 @@ def test_scans_are_bounded_by_the_pixels_that_they_visit() -> None:
         decoded(many, 1000 * 1000)
     assert time.perf_counter() - began < 0.2
     assert decoded(scans(100, 100), 1000 * 1000).width == 100  # a small picture costs little
+
+
+def test_a_picture_whose_exif_breaks_a_rotation_is_usable() -> None:
+    entries = (
+        struct.pack("<HHIHH", 0x100, 2, 1, 6, 0),
+        struct.pack("<HHIHH", 0x112, 3, 1, 6, 0),
+        struct.pack("<HHI4s", 0x128, 2, 4, b"abc\0"),
+    )
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + b"".join(entries) + bytes(4)
+    content = BytesIO()
+    Image.new("RGB", (30, 20), "green").save(content, "JPEG", exif=exif)
+    with Image.open(content) as image, pytest.raises(Exception, match=r"."):
+        ImageOps.exif_transpose(image)
+    picture = decoded(content.getvalue(), 10_000)
+    assert (picture.status, picture.width, picture.height) == ("ok", 30, 20)
