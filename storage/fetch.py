@@ -211,8 +211,11 @@ class _Fetch:
                     outcome = await self._client.decode(partial(self.files.read, url, self.limits.max_bytes))
             except RefusedError as refused:
                 outcome = refused
-            attempt = self.attempts.add(url, mark, outcome)
             self.asked.add(url)
+            known = self.attempts.latest(url)
+            if outcome.status in PASSING and known and known.status == OK and self._is_within_limits(known):
+                return known  # what was had from there once is worth more than a failure that passes
+            attempt = self.attempts.add(url, mark, outcome)
             if self.attempts.are_due:
                 await self._write()
         return attempt

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from picture_server import LIMITS, Server, fetch, jpeg, serving, statuses, wanted
+from picture_server import LIMITS, Answer, Server, fetch, jpeg, serving, statuses, wanted
 
 from storage import hosts
 from storage.attempts import Attempts, Shard
@@ -176,3 +176,34 @@ class TestSilence:
             found = fetch(wanted(*urls, f"{server.at_host('127.0.0.2')}/a"), shards, limits=short)
             assert time.monotonic() - began < 20  # all of them: 300 * 3 * 0.2 s / 4 = 45 s
         assert statuses(found) == ["timeout"] * 300 + ["ok"]
+
+
+class TestEverythingAgain:
+    """What is had already, where it is asked for once more."""
+
+    def test_a_failure_that_passes_leaves_the_picture_in_use_and_one_for_good_does_not(
+        self, server: Server, shards: Path
+    ) -> None:
+        items = wanted(*(f"{server.url}/{n}" for n in range(4)))
+        first = fetch(items, shards)
+        server.script = {"/0": [Answer(status=503)], "/1": [Answer(status=404)], "/2": [Answer(jpeg("new"))]}
+        again = fetch(items, shards, again="everything")
+        assert again.asked == 4
+        for found in (again, fetch(items, shards)):
+            assert statuses(found) == ["ok", "http_404", "ok", "ok"]
+            before, after = (table["sha256"].to_pylist() for table in (first.table, found.table))
+            assert [old == new for old, new in zip(before, after, strict=True)] == [True, False, False, True]
+            assert set(dict(PictureStore(shards).read(after))) == set(after) - {None}
+
+    def test_but_not_one_that_is_lost_or_that_is_too_large_today(self, server: Server, shards: Path) -> None:
+        items = wanted(f"{server.url}/0")
+        fetch(items, shards)
+        server.script = {"/0": [Answer(status=503)]}
+        small = replace(LIMITS, max_pixels=10)
+        assert statuses(fetch(items, shards, limits=small, again="everything")) == ["http_503"]
+        server.script = {}
+        fetch(items, shards, again="everything")
+        server.script = {"/0": [Answer(status=503)]}
+        for shard in shards.glob("*.parquet"):
+            shard.unlink()
+        assert statuses(fetch(items, shards, again="everything")) == ["http_503"]
