@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 from storage.decoding import Picture
+from storage.errors import InputError
 from storage.pictures import Attempt, PictureStore
 from storage.statuses import RefusedError
 
@@ -80,9 +81,21 @@ class Attempts:
         self._restart()
         return waiting
 
+    def write(self, shard: Shard) -> None:
+        """Write what was taken.
+
+        Raises:
+            InputError: there is no room for it, or no permission; nothing of it is written.
+        """
+        try:
+            self.store.publish(shard)
+        except OSError as error:
+            where = f"{error.strerror or error} ({error.filename or self.store.folder})"
+            raise InputError(f"the pictures cannot be kept: {where}; REC_DATA says where they go") from error
+
     def flush(self) -> None:
         """Write what waits."""
-        self.store.publish(self.take())
+        self.write(self.take())
 
     def _restart(self) -> None:
         self._waiting: list[tuple[Attempt, bytes | None]] = []

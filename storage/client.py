@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,10 +104,10 @@ class PictureClient:
             except ValueError:
                 raise RefusedError("bad_url") from None
 
-    async def decode(self, content: bytes) -> Picture:
-        """What `decoded` says, from one of the threads that decode."""
+    async def decode(self, read: Callable[[], bytes]) -> Picture:
+        """What `decoded` says of what `read` gives, both from one of the threads that decode: no content waits."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, decoded, content, self._limits.max_pixels)
+        return await loop.run_in_executor(self._decoders, lambda: decoded(read(), self._limits.max_pixels))
 
     async def _follow(self, place: URL) -> Picture:
         """The picture behind a URL and its redirects; each place is looked at before it is asked."""
@@ -125,11 +126,13 @@ class PictureClient:
             pauses = await host.opened()
             async with self._places:
                 found = await self._request(place, host, pauses)
-                return found if isinstance(found, URL) else await self.decode(found)
+                return found if isinstance(found, URL) else await self.decode(lambda: found)
 
     async def _request(self, place: URL, host: Host, pauses: int) -> bytes | URL:
+        answered = False
         try:
             async with self._session.get(place, allow_redirects=False) as answer:
+                answered = True
                 wait = answer.headers.get("Retry-After")
                 if answer.status == 429 or (answer.status == 503 and wait is not None):
                     raise host.refused(f"http_{answer.status}", retry_after_s(wait), pauses)
@@ -138,10 +141,13 @@ class PictureClient:
         except RefusedError:
             raise
         except TimeoutError:
+            if not answered:
+                host.was_silent("timeout")
             raise RefusedError("timeout") from None
         except aiohttp.ClientSSLError:
             raise RefusedError("bad_tls") from None
         except aiohttp.ClientConnectorError:
+            host.was_silent("unreachable")
             raise RefusedError("unreachable") from None
         except ValueError:  # a host or a port that only turns out to be none when it is asked
             raise RefusedError("bad_url") from None

@@ -12,7 +12,11 @@ from storage.statuses import OK, RefusedError
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
 START_OF_SCAN = b"\xff\xda"
-MAX_SCANS = 500  # a progressive JPEG has about ten; each of them visits every pixel, however few bytes it has
+MAX_ASPECT = 50  # an encoder makes the short side as long as it wants, and the long side in proportion
+# A progressive JPEG has about ten scans; each visits every pixel, however few bytes it has. So many may visit as many
+# pixels as a picture may have, and a smaller picture may have more of them, but not without end.
+FULL_SCANS = 20
+MAX_SCANS = 500
 
 logger = logging.getLogger(__name__)
 
@@ -33,19 +37,28 @@ class Picture:
         return len(self.content)
 
 
+def is_too_thin(width: int, height: int) -> bool:
+    """Whether a picture is a mere line: brought to the size of an encoder's input, it would need gigabytes."""
+    return max(width, height) > MAX_ASPECT * min(width, height) > 0
+
+
 def decoded(content: bytes, max_pixels: int) -> Picture:
     """The picture that `content` is, whatever its sender says that it is; of an animated one, the first frame.
 
     Raises:
-        RefusedError: `undecodable`, or `too_many_pixels` before any of them is decoded.
+        RefusedError: `undecodable`, or `too_many_pixels` or `too_thin` before any of them is decoded.
     """
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise RefusedError("too_many_pixels", width=width, height=height)
-            if image.format in ("JPEG", "MPO") and content.count(START_OF_SCAN) > MAX_SCANS:
-                raise RefusedError("undecodable")
+            if is_too_thin(width, height):
+                raise RefusedError("too_thin", width=width, height=height)
+            if image.format in ("JPEG", "MPO"):
+                scans = content.count(START_OF_SCAN)
+                if scans > MAX_SCANS or scans * width * height > FULL_SCANS * max_pixels:
+                    raise RefusedError("undecodable")
             image.load()
             return Picture(content, hashlib.sha256(content).hexdigest(), width, height)
     except RefusedError:

@@ -20,10 +20,10 @@ from storage.manners import HEADERS, Retries, retry_after_s
 from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
 from storage.progress import Progress
 from storage.publish import publish_bytes, publishing, sha256_of
+from storage.statuses import PASSING_CODES
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 CHUNK_BYTES = 1 << 16
-PASSING = {408, 429, *range(500, 600)}  # statuses that another try may mend
 INSTEAD = "name another URL or a local path in its place"
 
 logger = logging.getLogger(__name__)
@@ -168,7 +168,7 @@ class _Fetch:
         status, size, begun = answer.status_code, self.partial.size, self.partial.state
         if status == 304 and self.known:
             return self.known
-        if status in PASSING:
+        if status in PASSING_CODES:
             wait_s = retry_after_s(answer.headers.get("Retry-After"))
             raise _PassingError(f"answers {status} {answer.reason}", wait_s)
         if status == 200:

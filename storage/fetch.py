@@ -6,7 +6,9 @@ are taken from an iterator, so many at a time.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +16,7 @@ import pyarrow as pa
 
 from storage.attempts import Attempts
 from storage.client import FetchLimits, PictureClient
-from storage.decoding import Picture
+from storage.decoding import Picture, is_too_thin
 from storage.local_pictures import LocalPictures
 from storage.pictures import Attempt
 from storage.progress import Progress
@@ -77,7 +79,7 @@ def fetch_pictures(
             pass, all that failed, or all. A local file is read again if it has changed.
 
     Raises:
-        OSError: a shard cannot be written.
+        InputError: a shard cannot be written.
     """
     fetch = _Fetch(source, attempts, limits, progress, pictures_per_item, again)
     try:
@@ -108,19 +110,21 @@ class _Fetch:
         self._underway: dict[str, asyncio.Task[Attempt]] = {}
 
     async def run(self, wanted: Iterator[Wanted]) -> None:
-        self._writing = asyncio.Lock()
+        self._writing, self._reading = asyncio.Lock(), asyncio.Semaphore(self.limits.concurrency)
         numbered = enumerate(wanted)
         async with PictureClient(self.limits, self.local) as self._client:
             count = ITEMS_PER_PLACE * self.limits.concurrency
-            working = asyncio.gather(*(self._work(numbered) for _ in range(count)))
+            workers = [asyncio.create_task(self._work(numbered)) for _ in range(count)]
             writing = asyncio.create_task(self._write_in_time())
-            ends = (working, writing, _interruption())
+            ends = (asyncio.gather(*workers), writing, _interruption())
             try:
                 for end in (await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED))[0]:
                     end.result()
-            finally:
-                working.cancel()
-                writing.cancel()
+            finally:  # nobody goes on against a client that closes: what it says then would be recorded
+                tasks = (*workers, writing, *self._underway.values())
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, ends[0], return_exceptions=True)
 
     async def _work(self, numbered: Iterator[tuple[int, Wanted]]) -> None:
         """Take the next item as long as there is one; many of these share the iterator."""
@@ -170,7 +174,7 @@ class _Fetch:
         if self.again == "everything" or not await self._is_unchanged(known):
             return False
         if known.status == OK:
-            return (known.bytes or 0) <= limits.max_bytes and _pixels(known) <= limits.max_pixels
+            return self._is_within_limits(known)
         if self.again == "failed" or known.status in PASSING:
             return False
         if known.status == "too_large":
@@ -178,6 +182,11 @@ class _Fetch:
         if known.status == "too_many_pixels":
             return known.width is None or _pixels(known) > limits.max_pixels
         return not (known.status == "forbidden" and self.local)
+
+    def _is_within_limits(self, known: Attempt) -> bool:
+        """Whether a picture would be usable today."""
+        is_small = (known.bytes or 0) <= self.limits.max_bytes and _pixels(known) <= self.limits.max_pixels
+        return is_small and not is_too_thin(known.width or 0, known.height or 0)
 
     async def _is_unchanged(self, known: Attempt) -> bool:
         """Whether a local file is the one that was read; the web is taken at its word."""
@@ -189,28 +198,33 @@ class _Fetch:
             return False
 
     async def _ask(self, url: str) -> Attempt:
+        on_the_web = is_on_the_web(url)
         mark = None
         outcome: Picture | RefusedError
-        try:
-            if is_on_the_web(url):
-                outcome = await self._client.get(url)
-            else:
-                mark = await asyncio.to_thread(self.files.mark, url)
-                content = await asyncio.to_thread(self.files.read, url, self.limits.max_bytes)
-                outcome = await self._client.decode(content)
-        except RefusedError as refused:
-            outcome = refused
-        attempt = self.attempts.add(url, mark, outcome)
-        self.asked.add(url)
-        if self.attempts.are_due:
-            await self._write()
+        # Files come as fast as the disk reads: their place is held until what waits to be written has room for more.
+        async with nullcontext() if on_the_web else self._reading:
+            try:
+                if on_the_web:
+                    outcome = await self._client.get(url)
+                else:
+                    mark = await asyncio.to_thread(self.files.mark, url)
+                    outcome = await self._client.decode(partial(self.files.read, url, self.limits.max_bytes))
+            except RefusedError as refused:
+                outcome = refused
+            self.asked.add(url)
+            known = self.attempts.latest(url)
+            if outcome.status in PASSING and known and known.status == OK and self._is_within_limits(known):
+                return known  # what was had from there once is worth more than a failure that passes
+            attempt = self.attempts.add(url, mark, outcome)
+            if self.attempts.are_due:
+                await self._write()
         return attempt
 
     async def _write(self) -> None:
         """Write a shard beside the fetching; whoever has the next one full waits for it."""
         async with self._writing:
             if self.attempts.are_due:
-                await asyncio.to_thread(self.attempts.store.publish, self.attempts.take())
+                await asyncio.to_thread(self.attempts.write, self.attempts.take())
 
     async def _write_in_time(self) -> None:
         while True:

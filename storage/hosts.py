@@ -6,6 +6,8 @@ import time
 from storage.manners import Retries
 from storage.statuses import RefusedError
 
+MAX_SILENT = 16  # failures in a row, beyond what is asked at a time, after which a host that is not there is left alone
+SILENT_S = 5.0  # and no sooner: a server that restarts fails as often in a moment
 MAX_FRUITLESS = 8  # pauses in a row after which a host that gives nothing is left alone for the rest of the run
 
 
@@ -26,6 +28,8 @@ class Host:
 
     A refusal for being busy (429, or 503 with Retry-After) is the host's, not the URL's: everything that would be
     asked of it waits, and the URL may ask again as long as the host gives anything between two pauses.
+
+    A host that does not answer at all is left alone as well, once that has lasted.
     """
 
     def __init__(self, concurrency: int, retries: Retries):
@@ -34,6 +38,9 @@ class Host:
         self._open_at = 0.0  # time.monotonic()
         self._status = ""
         self._pauses = self._fruitless = 0
+        self._max_silent = MAX_SILENT + concurrency
+        self._silent = 0
+        self._silent_since = 0.0
 
     async def opened(self) -> int:
         """Wait until the host may be asked, and tell how many pauses it has made.
@@ -49,7 +56,16 @@ class Host:
 
     def gave(self) -> None:
         """Note an answer that was no refusal."""
-        self._fruitless = 0
+        self._fruitless = self._silent = 0
+
+    def was_silent(self, status: str) -> None:
+        """Note that no answer came at all; a host that goes on like that is left alone for the rest of the run."""
+        now = time.monotonic()
+        if self._silent == 0:
+            self._silent_since = now
+        self._silent += 1
+        if self._silent >= self._max_silent and now - self._silent_since >= SILENT_S:
+            self._open_at, self._status = float("inf"), status
 
     def refused(self, status: str, wait_s: float, pauses: int) -> BusyError:
         """Pause for as long as the host asks, but longer from one fruitless pause to the next.
@@ -58,6 +74,7 @@ class Host:
             pauses: what `opened` said before the host was asked. Several refusals of what was asked at the same time
                 are one pause.
         """
+        self._silent = 0
         if pauses == self._pauses:
             self._pauses += 1
             self._fruitless += 1

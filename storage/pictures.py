@@ -2,12 +2,15 @@
 
 A shard appears whole or not at all, is named by its content, and is never changed. Each picture is kept once, by the
 SHA-256 of its content. A worker process may import this module cheaply.
+
+Pictures are compared with their checksums when they are read. Whoever finds one damaged leaves a note beside its shard
+(`NAME.parquet.damaged`), so that the next run that fetches looks at all of that shard, and at no other.
 """
 
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -70,10 +73,16 @@ class PictureStore:
         self.folder = folder
 
     def attempts(self) -> Iterator[tuple[Attempt, bool]]:
-        """Yield every attempt of every sound shard, and whether its content is there; all pictures are verified."""
+        """Yield every attempt of every sound shard, and whether its content is there.
+
+        Pictures are verified where a reader has found a shard damaged; elsewhere, that they are as long as they were.
+        """
         for shard in self._paths():
             try:
                 found = _read_attempts(shard)
+                if _note(shard).exists():
+                    _verify(shard)
+                    _note(shard).unlink(missing_ok=True)
             except UNREADABLE as error:
                 _warn(shard, error)
                 continue
@@ -148,17 +157,36 @@ class PictureStore:
 
 
 def _read_attempts(shard: Path) -> list[tuple[Attempt, bool]]:
-    """Every attempt of a shard, and whether its content is there; all of its pages are compared with their checksums.
+    """Every attempt of a shard, and whether its content is there; the pages of contents are not read.
 
     Raises:
         OSError, ValueError, ArrowException: it is no shard, or not as it was written.
     """
     with _opened(shard) as file:
+        _require_whole(shard, file.metadata)
         rows = file.read(columns=list(Attempt._fields)).to_pydict().values()
         pictures = _pictures(file)
-        for _ in _pairs(file, range(pictures)):
-            pass
         return [(Attempt(*row), number < pictures) for number, row in enumerate(zip(*rows, strict=True))]
+
+
+def _require_whole(shard: Path, about: pq.FileMetaData) -> None:
+    """Raise ValueError unless a shard is as long as its row groups say."""
+    groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    pages = sum(group.column(column).total_compressed_size for group in groups for column in range(group.num_columns))
+    if pages + about.serialized_size > shard.stat().st_size:
+        raise ValueError("it is shorter than it was")
+
+
+def _verify(shard: Path) -> None:
+    """Compare all pages with their checksums, and all contents with their keys; raises as above."""
+    with _opened(shard) as file:
+        for _ in _pairs(file, range(_pictures(file))):
+            pass
+
+
+def _note(shard: Path) -> Path:
+    """The file beside a shard that says that a reader found it damaged."""
+    return shard.with_name(f"{shard.name}.damaged")
 
 
 def _read_keys(shard: Path) -> tuple[int, list[str]]:
@@ -173,7 +201,12 @@ def _read_contents(shard: Path, rows: Sequence[int]) -> list[tuple[str, bytes]]:
         with _opened(shard) as file:
             return list(_pairs(file, rows))
     except UNREADABLE as error:
-        sentence = f"the picture shard {shard.name} is gone or damaged; materialize item_images again"
+        with suppress(OSError):  # where nothing can be written, nothing can be mended either
+            if shard.exists():
+                _note(shard).touch()
+        sentence = (
+            f"the picture shard {shard.name} is gone or damaged; materialize item_images again, which replaces it"
+        )
         raise InputError(sentence) from error
 
 

@@ -3,10 +3,9 @@
 OK = "ok"
 INT32_MAX = 2**31 - 1  # the largest size that the table can hold
 
-# What another try may mend: the same URL may give a picture in a second, or at the next run.
-PASSING = frozenset(
-    ["timeout", "unreachable", "broken_off", *(f"http_{code}" for code in (408, 429, 500, 502, 503, 504))]
-)
+# What another try may mend: the same URL may give what it is asked for in a second, or at the next run.
+PASSING_CODES = frozenset({408, 425, 429, *range(500, 600)})
+PASSING = frozenset(["timeout", "unreachable", "broken_off", *(f"http_{code}" for code in PASSING_CODES)])
 
 
 class RefusedError(Exception):

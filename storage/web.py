@@ -10,14 +10,14 @@ from yarl import URL
 
 from storage.statuses import RefusedError
 
-HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+HAS_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|(https?|file|ftp|data|blob|javascript):", re.IGNORECASE)
 ENDS_IN_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9a-fA-F]*)\.?$")
 GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that belongs to anybody
 TUNNELS = [ipaddress.ip_network(n) for n in ("2001::/32", "2002::/16")]  # Teredo, 6to4: they stand for IPv4 addresses
 
 
 def is_on_the_web(place: str) -> bool:
-    """Whether a place is a URL rather than a path in the dataset's folder."""
+    """Whether a place is a URL rather than a path in the dataset's folder; a path may have a colon (`img:1.jpg`)."""
     return HAS_SCHEME.match(place) is not None
 
 

@@ -10,6 +10,7 @@ import pytest
 from picture_server import LIMITS, Answer, Server, fetch, jpeg, serving, statuses, wanted
 from PIL import Image
 
+from storage.errors import InputError
 from storage.fetch import Wanted
 from storage.pictures import PictureStore
 from storage.schemas import SCHEMAS
@@ -273,11 +274,13 @@ class TestAgain:
         content = bytearray(shard.read_bytes())
         content[content.index(jpeg("/a")) + 300] ^= 1
         shard.write_bytes(content)
+        keys = first.table["sha256"].to_pylist()
+        with pytest.raises(InputError, match="materialize item_images again"):
+            dict(PictureStore(shards).read(keys))
         server.asked.clear()
         again = fetch(items, shards)
         assert sorted(server.asked) == ["/a", "/b"]
         assert again.table.equals(first.table)
-        keys = first.table["sha256"].to_pylist()
         assert dict(PictureStore(shards).read(keys)) == dict(zip(keys, (jpeg("/a"), jpeg("/b")), strict=True))
         server.asked.clear()
         fetch(items, shards)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from picture_server import LIMITS, Answer, Server, fetch, in_background, serving, statuses, wanted
 
+from storage.errors import InputError
 from storage.fetch import Wanted
 from storage.pictures import PictureStore
 
@@ -158,7 +159,7 @@ def test_a_shard_that_cannot_be_written_ends_the_run(
 
     monkeypatch.setattr(PictureStore, "publish", full)
     for shards in ({"shard_attempts": 5}, {"shard_seconds": 0.05}, {}):
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(InputError, match=r"the pictures cannot be kept: No space left on device .*REC_DATA"):
             fetch(wanted(*urls(server)), tmp_path / "full", shards=shards)
 
 

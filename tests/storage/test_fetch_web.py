@@ -114,7 +114,6 @@ class TestAnswers:
             (Answer(jpeg(), 410), "http_410"),
             (Answer(status=403), "http_403"),
             (Answer(status=204), "http_204"),
-            (Answer(status=501), "http_501"),
             (Answer(status=302), "http_302"),
         ],
     )
