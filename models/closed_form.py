@@ -16,7 +16,7 @@ from models.errors import ModelError
 EASE_REGULARISATIONS = (50.0, 100.0, 200.0, 400.0, 800.0)
 MAX_ITEMS = 25_000
 BLOCK_ITEMS = 1024
-BLOCK_ENTRIES = 2**24
+BLOCK_ENTRIES = 2**22  # some 300 MB with all that sorting them takes
 FLOAT32_ERROR = 1e-3
 
 
