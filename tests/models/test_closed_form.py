@@ -199,7 +199,10 @@ def test_ease_reaches_what_it_can_on_published_splits(
         matrix_of(part["userID"].to_numpy(), part["itemID"].to_numpy(), users, items)
         for _, part in sorted(table.groupby("x_label"))
     )
-    chosen = max(EASE_REGULARISATIONS, key=lambda value: recall_and_ndcg(Ease.fit(train, value), train, validation)[1])
-    found = recall_and_ndcg(Ease.fit(train, chosen), train, test)
+    measured = [
+        (recall_and_ndcg(ease, train, validation)[1], recall_and_ndcg(ease, train, test))
+        for ease in (Ease.fit(train, value) for value in EASE_REGULARISATIONS)
+    ]
+    found = max(measured)[1]  # of the best on validation
     assert found[0] >= recall
     assert found[1] >= ndcg
