@@ -1,0 +1,111 @@
+"""The frozen graph of items that look or read alike: each with its nearest in embedding space.
+
+After Zhang et al., "Mining Latent Structures for Multimedia Recommendation" (LATTICE), MM 2021, with the edges of
+Zhou and Shen, "A Tale of Two Graphs" (FREEDOM), MM 2023: frozen, and all of the same weight before normalisation.
+"""
+
+from typing import cast
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from torch import Tensor
+from usearch.index import BatchMatches, Index
+
+from models.fusion import Modality
+from models.ranking import top_k
+
+EXACT_UP_TO = 200_000
+BLOCK_ENTRIES = 2**24  # 64 MB of similarities at a time, and ten times that where all of them tie
+# Width of the graph that is searched, and how many candidates are kept open while it is built and searched.
+CONNECTIVITY, EXPANSION = 16, 128
+NOISE = 1e-3  # length, where vectors have 1
+
+
+def item_graph(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to: int = EXACT_UP_TO) -> sp.csr_matrix:
+    """D^-1/2 A D^-1/2, where A joins two items if either is among the k nearest of the other.
+
+    Nearness is the cosine of rows that are centred over the items with a value, as the fusion sees them.
+
+    Args:
+        matrix: float32 [n, d], the embeddings; has_value: bool [n].
+        k: neighbours of an item; all others with a value where there are fewer.
+        exact_up_to: with more items than this that have a value, neighbours are approximate.
+
+    Returns:
+        float32 CSR [n, n], int32 indices, symmetric, no diagonal; items without a value have empty rows.
+    """
+    present = np.flatnonzero(has_value)
+    k = min(k, len(present) - 1)
+    if k < 1:
+        return _normalised(present[:0], present[:0], len(matrix))
+    vectors = Modality.of(matrix, has_value).features[torch.from_numpy(present)]
+    neighbours = exact_neighbours if len(present) <= exact_up_to else approximate_neighbours
+    nearest = neighbours(vectors, k)
+    found = nearest >= 0
+    return _normalised(np.repeat(present, found.sum(axis=1)), present[nearest[found]], len(matrix))
+
+
+def exact_neighbours(vectors: Tensor, k: int) -> np.ndarray:
+    """The k other rows with the largest inner product, by comparing all pairs a block at a time.
+
+    Args:
+        vectors: float32 [n, d]; k: at most n − 1.
+
+    Returns:
+        int64 [n, k], best first; equal ones from the lowest row.
+    """
+    rows = len(vectors)
+    nearest = np.empty((rows, k), np.int64)
+    by_number = torch.arange(rows)
+    for block in by_number.split(max(BLOCK_ENTRIES // rows, 1)):
+        similarity = vectors[block] @ vectors.T  # [block, n]
+        similarity[torch.arange(len(block)), block] = -torch.inf
+        nearest[block.numpy()] = top_k(similarity, k, by_number)[1].numpy()
+    return nearest
+
+
+def approximate_neighbours(vectors: Tensor, k: int) -> np.ndarray:
+    """Nearly the same by a navigable small-world graph: Malkov and Yashunin, TPAMI 2018, as `usearch` has it.
+
+    One torch thread gives the same neighbours every time; several may differ in some.
+
+    Args:
+        vectors: float32 [n, d]; k: at most n − 1.
+
+    Returns:
+        int64 [n, k]; -1 where fewer were found.
+    """
+    rows, dim = vectors.shape
+    threads = torch.get_num_threads()
+    expansion = max(EXPANSION, 2 * k)
+    index = Index(
+        ndim=dim,
+        metric="ip",
+        dtype="f32",
+        connectivity=CONNECTIVITY,
+        expansion_add=expansion,
+        expansion_search=expansion,
+    )
+    # Rows that are equal (a placeholder's picture) would link to each other alone and bar the way to all behind them.
+    told_apart = vectors + torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)) * (NOISE / dim**0.5)
+    numbers = np.arange(rows)
+    index.add(numbers, told_apart.numpy(), threads=threads)
+    matches = cast(BatchMatches, index.search(vectors.numpy(), k + 1, threads=threads))
+    found = matches.keys.astype(np.int64)  # [n, k + 1]
+    found[np.arange(k + 1) >= matches.counts.astype(np.int64)[:, None]] = -1
+    # A row is among its own nearest; where many rows are equal it may not be found, and then the last one falls.
+    itself = found == numbers[:, None]
+    itself[~itself.any(axis=1), -1] = True
+    return found[~itself].reshape(-1, k)
+
+
+def _normalised(row: np.ndarray, column: np.ndarray, items: int) -> sp.csr_matrix:
+    """D^-1/2 A D^-1/2 of the undirected graph of these pairs."""
+    directed = sp.csr_matrix((np.ones(len(row), np.float32), (row, column)), shape=(items, items))
+    graph = directed.maximum(directed.T).tocsr()
+    graph.sort_indices()
+    degree = np.diff(graph.indptr)
+    row = np.repeat(np.arange(items), degree)
+    graph.data = (1 / np.sqrt(degree[row].astype(np.float64) * degree[graph.indices])).astype(np.float32)
+    return graph

@@ -1,0 +1,208 @@
+"""EASE, ItemKNN and the blend, against formulas solved one item and one user at a time."""
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.closed_form import (
+    EASE_REGULARISATIONS,
+    Blend,
+    BlockScores,
+    Ease,
+    ItemKnn,
+    TooManyItemsError,
+    blend,
+    z_scores,
+)
+from models.errors import ModelError
+from models.ranking import Ranking, matrix_of, ranking_metrics, top_k
+
+
+def some_matrix(seed: int, users: int = 40, items: int = 12) -> sp.csr_matrix:
+    """Seeded 0/1 interactions [users, items]; the last item is nobody's."""
+    rng = np.random.default_rng(seed)
+    dense = rng.random((users, items)) < 0.25
+    dense[:, -1] = False
+    return matrix_of(*dense.nonzero(), users, items)
+
+
+def ridge_without_itself(x: np.ndarray, regularisation: float) -> np.ndarray:
+    """What EASE minimises, solved for each item apart: its column regressed on all other columns."""
+    items = x.shape[1]
+    weights = np.zeros((items, items))
+    for item in range(items):
+        others = np.delete(np.arange(items), item)
+        gram = x[:, others].T @ x[:, others] + regularisation * np.eye(items - 1)
+        weights[others, item] = np.linalg.solve(gram, x[:, others].T @ x[:, item])
+    return weights
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), regularisation=st.floats(0.5, 500))
+def test_ease_is_the_ridge_regression_of_each_item_on_the_others(seed: int, regularisation: float) -> None:
+    train = some_matrix(seed)
+    dense = train.toarray().astype(np.float64)
+    expected = ridge_without_itself(dense, regularisation)
+    ease = Ease.fit(train, regularisation)
+    np.testing.assert_allclose(ease.weights, expected, atol=1e-5)
+    users = np.array([7, 0, 7])
+    np.testing.assert_allclose(ease.scores(users), dense[users] @ expected, atol=1e-5)
+
+
+def test_ease_solves_in_blocks_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = some_matrix(1)
+    monkeypatch.setattr("models.closed_form.BLOCK_ITEMS", 5)
+    np.testing.assert_allclose(Ease.fit(train, 3).weights, ridge_without_itself(train.toarray(), 3), atol=1e-5)
+
+
+def test_ease_takes_double_precision_where_single_would_lose_too_much() -> None:
+    train = some_matrix(2)
+    assert Ease.fit(train, 100).weights.dtype == np.float32
+    precise = Ease.fit(train, 1e-4)
+    assert precise.weights.dtype == np.float64
+    np.testing.assert_allclose(precise.weights, ridge_without_itself(train.toarray().astype(float), 1e-4), atol=1e-7)
+    assert precise.scores(np.arange(3)).dtype == np.float32
+
+
+def test_ease_holds_one_array_of_items_by_items(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.closed_form.BLOCK_ITEMS", 64)
+    items = 1500
+    train = sp.random(500, items, 0.002, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    tracemalloc.start()
+    Ease.fit(train, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.3 * items**2 * 4
+
+
+def test_more_items_than_allowed_are_refused_before_anything_is_allocated() -> None:
+    train = sp.csr_matrix((3, 200_000), dtype=np.float32)
+    tracemalloc.start()
+    with pytest.raises(TooManyItemsError, match=r"200,000 items are over max_items \(25,000\)") as refused:
+        Ease.fit(train, 100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1e6
+    assert (refused.value.items, refused.value.max_items) == (200_000, 25_000)
+    with pytest.raises(TooManyItemsError):
+        Ease.fit(some_matrix(0), 100, max_items=11)
+
+
+@pytest.mark.parametrize("regularisation", [0, -100])
+def test_ease_without_regularisation_is_refused(regularisation: float) -> None:
+    with pytest.raises(ModelError, match=f"regularisation of {regularisation}"):
+        Ease.fit(some_matrix(0), regularisation)
+
+
+def slow_knn(x: np.ndarray, neighbours: int, shrinkage: float) -> np.ndarray:
+    """Column j has the shrunk cosine of j with its nearest items, one pair at a time."""
+    items = x.shape[1]
+    weights = np.zeros((items, items))
+    for j in range(items):
+        likeness = []
+        for i in range(items):
+            common = (x[:, i] * x[:, j]).sum()
+            if i != j and common:
+                likeness.append((common / (np.sqrt(x[:, i].sum() * x[:, j].sum()) + shrinkage), -i))
+        for value, i in sorted(likeness, reverse=True)[:neighbours]:
+            weights[-i, j] = value
+    return weights
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), neighbours=st.integers(1, 15), shrinkage=st.sampled_from([0.0, 1.0, 20.0]))
+def test_item_knn_is_its_definition(seed: int, neighbours: int, shrinkage: float) -> None:
+    train = some_matrix(seed)
+    dense = train.toarray().astype(np.float64)
+    expected = slow_knn(dense, neighbours, shrinkage)
+    knn = ItemKnn.fit(train, neighbours, shrinkage)
+    np.testing.assert_allclose(knn.weights.toarray(), expected, atol=1e-6)
+    users = np.array([3, 39])
+    np.testing.assert_allclose(knn.scores(users), dense[users] @ expected, rtol=1e-5, atol=1e-6)
+
+
+def test_item_knn_is_the_same_in_blocks_and_never_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    train = some_matrix(4)
+    whole = ItemKnn.fit(train, 3, 1).weights.toarray()
+    monkeypatch.setattr("models.closed_form.BLOCK_ENTRIES", 20)
+    np.testing.assert_array_equal(ItemKnn.fit(train, 3, 1).weights.toarray(), whole)
+    wide = sp.random(500, 20_000, 2e-4, format="csr", dtype=np.float32, rng=np.random.default_rng(0))
+    tracemalloc.start()
+    ItemKnn.fit(wide, 10, 0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20_000**2 / 100
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), shift=st.floats(-10, 10), weight=st.floats(0, 1))
+def test_a_blend_knows_no_scale(seed: int, scale: float, shift: float, weight: float) -> None:
+    first, second = np.random.default_rng(seed).normal(size=(2, 4, 30)).astype(np.float32)
+    moved = (first * scale + shift).astype(np.float32)
+    np.testing.assert_allclose(blend(moved, second, weight), blend(first, second, weight), atol=5e-3)
+
+
+def test_a_worked_blend() -> None:
+    first = np.array([[1, 2, 3], [5, 5, 5]], np.float32)  # z: ±√1.5 and 0; no spread in the second row
+    second = np.array([[10, 0, 0], [0, 0, 9]], np.float32)  # z: √2, -√½, -√½, and the reverse
+    r15, r2, r05 = 1.5**0.5, 2**0.5, 0.5**0.5
+    expected = [
+        [0.25 * -r15 + 0.75 * r2, 0.75 * -r05, 0.25 * r15 - 0.75 * r05],
+        [-0.75 * r05, -0.75 * r05, 0.75 * r2],
+    ]
+    mixed = blend(first, second, 0.25)
+    np.testing.assert_allclose(mixed, expected, rtol=1e-6)
+    assert mixed.dtype == np.float32
+    np.testing.assert_array_equal(blend(first, second, 1), z_scores(first))
+    # 0.1 is no binary fraction: a mean of many is not quite 0.1.
+    assert not z_scores(np.full((1, 1001), 0.1, np.float32)).any()
+
+
+def test_a_blend_of_models_scores_what_their_scores_blend_to() -> None:
+    train = some_matrix(5)
+    ease, knn, users = Ease.fit(train, 10), ItemKnn.fit(train, 4, 0), np.array([1, 30])
+    expected = blend(ease.scores(users), knn.scores(users), 0.3)
+    np.testing.assert_array_equal(Blend(ease, knn, 0.3).scores(users), expected)
+
+
+def recall_and_ndcg(model: BlockScores, train: sp.csr_matrix, relevant: sp.csr_matrix) -> tuple[float, float]:
+    """Means at 20 over users with relevant items; train items are left out of the ranking."""
+    users = np.flatnonzero(np.diff(relevant.indptr))
+    tie_rank = torch.from_numpy(np.random.default_rng(0).permutation(train.shape[1]))
+    found = []
+    for block in np.array_split(users, len(users) // 256 + 1):
+        scores = model.scores(block)
+        scores[train[block].nonzero()] = -np.inf
+        values, items = top_k(torch.from_numpy(scores), 20, tie_rank)
+        metrics = ranking_metrics(Ranking(items.numpy(), values.numpy()), block, relevant, (20,))
+        found.append([metrics["recall", 20], metrics["ndcg", 20]])
+    recall, ndcg = np.concatenate(found, axis=1).mean(axis=1)
+    return float(recall), float(ndcg)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("graph", "recall", "ndcg"), [("baby", 0.0815, 0.0380), ("sports", 0.0940, 0.0460)])
+def test_ease_reaches_what_it_can_on_published_splits(
+    shared_data: Path, graph: str, recall: float, ndcg: float
+) -> None:
+    table = pd.read_csv(shared_data / "benchmark_graphs" / graph / f"{graph}.inter.gz", sep="\t")
+    users, items = table["userID"].max() + 1, table["itemID"].max() + 1
+    train, validation, test = (
+        matrix_of(part["userID"].to_numpy(), part["itemID"].to_numpy(), users, items)
+        for _, part in sorted(table.groupby("x_label"))
+    )
+    measured = [
+        (recall_and_ndcg(ease, train, validation)[1], recall_and_ndcg(ease, train, test))
+        for ease in (Ease.fit(train, value) for value in EASE_REGULARISATIONS)
+    ]
+    found = max(measured)[1]  # of the best on validation
+    assert found[0] >= recall
+    assert found[1] >= ndcg
