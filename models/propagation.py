@@ -96,7 +96,7 @@ class Propagation:
         rows = self._rows(nodes)
         for step in range(1, self.layers + 1):
             if step == self.layers and rows is not None:
-                total += torch_csr(rows, layer.device, check=False) @ layer
+                torch.addmm(total, torch_csr(rows, layer.device, check=False), layer, out=total)
             else:
                 layer, other = self._step(layer, other), layer
                 total += layer.index_select(0, nodes)
