@@ -15,7 +15,6 @@ class RecommenderConfig(BaseModel):
         2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation."
     )
     dim: int = Field(64, ge=1, description="Length of user and item vectors.")
-    loss: Literal["bpr"] = Field("bpr", description="What training minimises.")
     score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
     use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
 
@@ -23,6 +22,17 @@ class RecommenderConfig(BaseModel):
 class TrainerConfig(BaseModel):
     """How a recommender is trained."""
 
+    loss: Literal["bpr", "softmax"] = Field(
+        "bpr", description="What training minimises: pairwise BPR, or a softmax over sampled negatives by cosine."
+    )
+    softmax_negatives: Literal["shared", "in_batch", "both"] = Field(
+        "shared", description="Negatives of softmax: uniform ones shared by the batch, the batch's own items, or both."
+    )
+    shared_negatives: int = Field(512, ge=1, description="Uniform negatives of a batch, for softmax.")
+    temperature: float = Field(0.2, gt=0, description="What softmax divides a cosine by; lower looks at harder items.")
+    logq_weight: float = Field(
+        1.0, ge=0, description="Weight α of the correction of the batch's own items for their popularity, for softmax."
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Step size of Adam.")
     l2: float = Field(1e-4, ge=0, description="Weight of half the mean squared norm of a batch's layer-0 vectors.")
     batch_size: int = Field(2048, ge=1, description="Train interactions a step.")

@@ -66,44 +66,66 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
         ModelError: a score is not a finite number.
     """
     user_vectors, item_vectors = scorer.tensors()
-    tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(len(item_vectors)))
-    k = min(k, len(item_vectors))
+    items, k = len(item_vectors), min(k, len(item_vectors))
+    width = max(1, round((items / k) ** 0.5))
+    # Zero items fill up to whole groups of `width`; they are masked like what a user has seen.
+    item_vectors = torch.nn.functional.pad(item_vectors, (0, 0, 0, -items % width))
+    tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(items))
+    tie_rank = torch.cat([tie_rank, torch.arange(items, len(item_vectors))])
     ranking = Ranking(np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32))
+    buffer = torch.empty(min(BLOCK_USERS, len(users)), len(item_vectors))
     for start in range(0, len(users), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
-        scores = user_vectors[torch.from_numpy(block)] @ item_vectors.T  # [block, items]
-        if not torch.isfinite(scores).all():
+        scores = torch.mm(user_vectors[torch.from_numpy(block)], item_vectors.T, out=buffer[: len(block)])
+        # The sum of all is finite only if each is; only a sum that overflows needs the second look.
+        if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
             raise ModelError("a model gave a score that is not finite; a lower learning_rate helps")
         seen = masked[block]
         rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
         scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
-        best, items = top_k(scores, k, tie_rank)
-        items[torch.isinf(best)] = -1
-        ranking.items[start : start + len(block)] = items.numpy()
+        scores[:, items:] = -torch.inf
+        best, columns = top_k(scores, k, tie_rank, width)
+        columns[torch.isinf(best)] = -1
+        ranking.items[start : start + len(block)] = columns.numpy()
         ranking.scores[start : start + len(block)] = best.numpy()
     return ranking
 
 
-def top_k(scores: Tensor, k: int, tie_rank: Tensor) -> tuple[Tensor, Tensor]:
+def top_k(scores: Tensor, k: int, tie_rank: Tensor, width: int = 1) -> tuple[Tensor, Tensor]:
     """The k best of each row, best first; equal scores in the order of `tie_rank`.
+
+    The k best lie in the k groups with the best maxima, so only those are looked through; √(n / k) columns a group make
+    that cheapest.
 
     Args:
         scores: float32 [rows, n]; tie_rank: int64 [n], a permutation.
+        width: columns of a group, a divisor of n; with 1 all columns are looked through.
 
     Returns:
         Their scores float32 [rows, k] and their columns int64 [rows, k].
     """
-    values, columns = scores.topk(k, dim=1)
-    # Rows whose k-th score is also that of a column left out: there the choice itself is a tie.
-    open_rows = ((scores >= values[:, -1:]).sum(dim=1) > k).nonzero()[:, 0]
+    rows, n = scores.shape
+    groups = n // width
+    peaks = scores.view(rows, width, groups).amax(dim=1)  # group g is the columns g, g + groups, g + 2·groups, …
+    chosen = peaks.topk(min(k, groups), dim=1, sorted=False).indices
+    candidates = (torch.arange(width)[:, None] * groups + chosen[:, None, :]).view(rows, -1)
+    near = scores.gather(1, candidates)
+    values, places = near.topk(k, dim=1)
+    columns = candidates.gather(1, places)
+    # Rows whose k-th score is also that of a column left out, here or in another group: there the choice is a tie.
+    last = values[:, -1:]
+    tied = ((near >= last).sum(dim=1) > k) | ((peaks >= last).sum(dim=1) > k)
+    open_rows = tied.nonzero()[:, 0]
     if len(open_rows):
         keys = _ordered_keys(scores[open_rows], tie_rank)
         columns[open_rows] = keys.topk(k, dim=1).indices
         values[open_rows] = scores[open_rows].gather(1, columns[open_rows])
-    by_tie = tie_rank[columns].argsort(dim=1)
-    values, columns = values.gather(1, by_tie), columns.gather(1, by_tie)
-    by_score = values.sort(dim=1, descending=True, stable=True).indices
-    return values.gather(1, by_score), columns.gather(1, by_score)
+    if (values[:, 1:] == values[:, :-1]).any():
+        by_tie = tie_rank[columns].argsort(dim=1)
+        values, columns = values.gather(1, by_tie), columns.gather(1, by_tie)
+        by_score = values.sort(dim=1, descending=True, stable=True).indices
+        values, columns = values.gather(1, by_score), columns.gather(1, by_score)
+    return values, columns
 
 
 def _ordered_keys(scores: Tensor, tie_rank: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.config import RecommenderConfig
 from models.errors import ModelError
 from models.fusion import GatedFusion
-from models.propagation import propagate, torch_csr
+from models.propagation import Propagation
 
 INITIAL_STD = 0.1
 
@@ -43,28 +43,36 @@ class Recommender(nn.Module):
         self.fusion = fusion
         for table in filter(None, (self.user_id, self.item_id)):
             nn.init.normal_(table.weight, std=INITIAL_STD)
-        self._adjacency_cpu = adjacency
-        self._adjacency: Tensor | None = None
+        self._adjacency = adjacency
+        self._propagation: Propagation | None = None
 
-    def layer_0(self) -> Tensor:
-        """Vectors before propagation: users, then items, [users + items, dim]."""
+    def layer_0(self) -> tuple[Tensor, Tensor]:
+        """Vectors before propagation: of users [users, dim], of items [items, dim]."""
         item = self.item_id.weight if self.item_id is not None else None
         if self.fusion is not None:
             content = self.fusion()
             item = content if item is None else item + content
-        return torch.cat([self.user_id.weight, item])  # type: ignore[list-item]
+        assert item is not None
+        return self.user_id.weight, item
 
-    def propagated(self, layer_0: Tensor) -> Tensor:
-        """Vectors after propagation, [users + items, dim]."""
-        if not self.config.layers:
-            return layer_0
-        if self._adjacency is None or self._adjacency.device != layer_0.device:
-            assert self._adjacency_cpu is not None, "propagation needs a graph"
-            self._adjacency = torch_csr(self._adjacency_cpu, layer_0.device)
-        return propagate(self._adjacency, layer_0, self.config.layers)
+    def of_batch(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of a batch's users, then of its items, after and before propagation, [users + items, dim] each.
+
+        Args:
+            user, item: int64, of any two lengths; repeats are allowed.
+        """
+        return self._propagate().at(torch.cat([user, item + self.users]), *self.layer_0())
 
     @torch.no_grad()
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Final vectors that score by their product: users float32 [users, dim], items float32 [items, dim]."""
-        both = self.propagated(self.layer_0()).cpu().numpy()
+        both = self._propagate().everywhere(*self.layer_0()).cpu().numpy()
         return both[: self.users], both[self.users :]
+
+    def _propagate(self) -> Propagation:
+        """The propagation on the device where the weights are now."""
+        device = self.user_id.weight.device
+        if self._propagation is None or self._propagation.device != device:
+            shape = self.users, self.items, self.config.dim, self.config.layers
+            self._propagation = Propagation(self._adjacency, *shape, device)
+        return self._propagation

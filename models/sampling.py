@@ -1,4 +1,4 @@
-"""Negative items for pairwise losses, drawn for a whole batch at once."""
+"""Negative items, drawn for a whole batch at once, and what of them a user has in train."""
 
 import torch
 from torch import Tensor
@@ -16,12 +16,51 @@ class UniformNegatives:
         self.items = items
         self._known = (user * items + item).sort().values
 
-    def draw(self, user: Tensor, generator: torch.Generator) -> Tensor:
-        """One item for each of `user`, int64 [batch]."""
+    def draw(self, user: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """One item for each of `user`, int64 [batch], and the share of first draws that were in train."""
         item = torch.randint(self.items, user.shape, generator=generator, device=user.device)
         again = torch.randint(self.items, user.shape, generator=generator, device=user.device)
-        return torch.where(self._is_known(user * self.items + item), again, item)
+        known = self._is_known(user * self.items + item)
+        return torch.where(known, again, item), known.float().mean()
 
     def _is_known(self, pair: Tensor) -> Tensor:
         place = torch.searchsorted(self._known, pair).clamp(max=len(self._known) - 1)
         return self._known[place] == pair
+
+
+class TrainItems:
+    """The train items of every user, for the rows of a batch.
+
+    Args:
+        user, item: int64 [train], each pair once.
+        users, items: how many there are.
+    """
+
+    def __init__(self, user: Tensor, item: Tensor, users: int, items: int):
+        self.items, self.mean_history = items, len(user) / users
+        self._item = item[user.argsort()]
+        self._count = torch.bincount(user, minlength=users)
+        self._start = self._count.cumsum(0) - self._count
+
+    def of(self, user: Tensor) -> tuple[Tensor, Tensor]:
+        """All train items of a batch's users: the number of the row in the batch, and the item, int64 [found] each."""
+        count = self._count[user]
+        row = torch.arange(len(user), device=user.device).repeat_interleave(count)
+        before = self._start[user] - (count.cumsum(0) - count)
+        return row, self._item[torch.arange(len(row), device=user.device) + before[row]]
+
+    def share(self, rows: int, item: Tensor, columns: Tensor) -> Tensor:
+        """Share of the `rows` x `columns` pairs that are in train; `item` is what `of` found."""
+        times = torch.bincount(columns, minlength=self.items)
+        return times[item].sum() / (rows * len(columns))
+
+    def mask(self, rows: int, row: Tensor, item: Tensor, columns: Tensor) -> Tensor:
+        """Which of the pairs are in train, bool [rows, columns]; `row` and `item` are what `of` found."""
+        distinct, place = torch.unique(columns, return_inverse=True)
+        slot = torch.full((self.items,), -1, device=columns.device)
+        slot[distinct] = torch.arange(len(distinct), device=columns.device)
+        found = slot[item]
+        inside = found >= 0
+        known = torch.zeros(rows, len(distinct), dtype=torch.bool, device=columns.device)
+        known[row[inside], found[inside]] = True
+        return known.index_select(1, place)

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 
 from models.config import TrainerConfig
-from models.losses import bpr_loss, l2_penalty
+from models.objectives import Objective, objective_of
 from models.recommender import Recommender
-from models.sampling import UniformNegatives
 
 Validate = Callable[[np.ndarray, np.ndarray], float]
 
@@ -20,11 +19,13 @@ class History:
 
     Attributes:
         loss: mean loss of every epoch.
+        collision_rate: share of the drawn negatives of every epoch that their user has in train.
         validation: (epoch, validation metric) of every look.
         best_epoch, best_value: the look whose weights were kept.
     """
 
     loss: list[float] = field(default_factory=list)
+    collision_rate: list[float] = field(default_factory=list)
     validation: list[tuple[int, float]] = field(default_factory=list)
     best_epoch: int = 0
     best_value: float = -1.0
@@ -39,7 +40,7 @@ def train(
     validate: Validate,
     on_epoch: Callable[[], None],
 ) -> History:
-    """Train `model` on pairs by BPR until validation stops to improve, and leave it with its best weights.
+    """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
     Args:
         user, item: int [train], each pair once.
@@ -49,11 +50,13 @@ def train(
     model.to(device)
     generator = torch.Generator(device).manual_seed(config.seed)
     pairs = torch.from_numpy(np.stack([user, item]).astype(np.int64)).to(device)
-    negatives = UniformNegatives(pairs[0], pairs[1], model.items)
+    objective = objective_of(config, pairs[0], pairs[1], model.users, model.items)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     history, best = History(), _weights(model)
     for epoch in range(1, config.max_epochs + 1):
-        history.loss.append(_epoch(model, pairs, negatives, optimiser, config, generator))
+        loss, collisions = _epoch(model, pairs, objective, optimiser, config.batch_size, generator)
+        history.loss.append(loss)
+        history.collision_rate.append(collisions)
         on_epoch()
         if epoch % config.evaluate_every and epoch != config.max_epochs:
             continue
@@ -70,27 +73,24 @@ def train(
 def _epoch(
     model: Recommender,
     pairs: torch.Tensor,
-    negatives: UniformNegatives,
+    objective: Objective,
     optimiser: torch.optim.Optimizer,
-    config: TrainerConfig,
+    batch_size: int,
     generator: torch.Generator,
-) -> float:
+) -> tuple[float, float]:
+    """Mean loss and mean collision rate of one pass over the pairs in random order."""
     order = torch.randperm(pairs.shape[1], generator=generator, device=pairs.device)
-    total = 0.0
-    for batch in order.split(config.batch_size):
+    total = torch.zeros(2, dtype=torch.float64, device=pairs.device)
+    for batch in order.split(batch_size):
         user, positive = pairs[:, batch]
-        negative = negatives.draw(user, generator)
-        layer_0 = model.layer_0()
-        final = model.propagated(layer_0)
-        rows = user, positive + model.users, negative + model.users
-        # Not final[row]: on a CPU the gradient of indexing adds in no fixed order, and no two runs are equal.
-        loss = bpr_loss(*(final.index_select(0, row) for row in rows))
-        loss = loss + config.l2 * l2_penalty(*(layer_0.index_select(0, row) for row in rows))
-        optimiser.zero_grad(set_to_none=True)
+        loss, collisions = objective(model, user, positive, generator)
+        # Zeroed and kept: autograd then adds into the same memory every step.
+        optimiser.zero_grad(set_to_none=False)
         loss.backward()
         optimiser.step()
-        total += float(loss.detach()) * len(batch)
-    return total / pairs.shape[1]
+        total += torch.stack([loss.detach(), collisions]) * len(batch)
+    loss, collisions = (total / pairs.shape[1]).tolist()
+    return loss, collisions
 
 
 def _weights(model: Recommender) -> dict[str, torch.Tensor]:

@@ -61,6 +61,6 @@ def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> 
 
 def settings_hash(config: dict[str, Any]) -> str:
     """A short hash of a model's hyper-parameters."""
-    results = {"loss_curve", "validation_curve", "best_epoch", "validation_ndcg@20", "device"}
+    results = {"loss_curve", "validation_curve", "best_epoch", "validation_ndcg@20", "collision_rate", "device"}
     settings = {name: value for name, value in config.items() if name not in results}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

@@ -70,6 +70,7 @@ def fit(
         **config.model_dump(exclude={"force", "device"}),
         "best_epoch": history.best_epoch,
         "validation_ndcg@20": history.best_value,
+        "collision_rate": history.collision_rate[-1],
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }

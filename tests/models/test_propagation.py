@@ -1,10 +1,11 @@
 """Propagation over the user-item graph."""
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from models.propagation import SymmetricProduct, normalised_adjacency, propagate, torch_csr
+from models.propagation import Propagation, normalised_adjacency, torch_csr
 
 USER = np.array([0, 0, 1, 2])
 ITEM = np.array([0, 1, 1, 0])
@@ -36,16 +37,47 @@ def test_the_adjacency_is_symmetric_and_normalised() -> None:
     assert csr().crow_indices().dtype == torch.int32
 
 
-def test_layers_are_averaged() -> None:
-    vectors = torch.randn(USERS + ITEMS, 5, generator=torch.Generator().manual_seed(0))
-    a, e = dense(), vectors.numpy()
-    np.testing.assert_allclose(propagate(csr(), vectors, 2), (e + a @ e + a @ a @ e) / 3, atol=1e-6)
-    assert propagate(csr(), vectors, 0) is not None
-    np.testing.assert_array_equal(propagate(csr(), vectors, 0), e)
+def propagation(layers: int) -> Propagation:
+    graph = normalised_adjacency(USER, ITEM, USERS, ITEMS)
+    return Propagation(graph, USERS, ITEMS, dim=5, layers=layers, device=torch.device("cpu"))
 
 
-def test_the_gradient_is_that_of_the_dense_product() -> None:
-    vectors = torch.randn(USERS + ITEMS, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    weight = torch.randn(USERS + ITEMS, 5, generator=torch.Generator().manual_seed(1))
-    (SymmetricProduct.apply(csr(), vectors) * weight).sum().backward()
-    np.testing.assert_allclose(vectors.grad, dense().T @ weight.numpy(), atol=1e-6)
+def vectors(seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Vectors of users and of items, both with gradients."""
+    generator = torch.Generator().manual_seed(seed)
+    user, item = (torch.randn(n, 5, generator=generator, requires_grad=True) for n in (USERS, ITEMS))
+    return user, item
+
+
+def averaged(layers: int) -> np.ndarray:
+    """The matrix that propagation multiplies by: the mean of the powers 0 … layers."""
+    powers = [np.linalg.matrix_power(dense(), power) for power in range(layers + 1)]
+    return np.mean(powers, axis=0)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+def test_layers_are_averaged(layers: int) -> None:
+    user, item = (part.detach() for part in vectors())
+    expected = averaged(layers) @ torch.cat([user, item]).numpy()
+    np.testing.assert_allclose(propagation(layers).everywhere(user, item), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2, 3])
+@pytest.mark.parametrize("cheaper_below", [0.0, 1.0])  # the whole last step, the rows of the batch alone
+def test_a_batch_gets_its_rows_and_gradients_reach_all_nodes(
+    layers: int, cheaper_below: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.propagation.CHEAPER_BELOW", cheaper_below)
+    user, item = vectors()
+    nodes = torch.tensor([5, 0, 4, 0])
+    weight_after, weight_before = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(1))
+    made = propagation(layers)
+    for _ in range(2):  # the second time over buffers that the first has left full, and gradients that it has made
+        after, before = made.at(nodes, user, item)
+        (after * weight_after + before * weight_before).sum().backward()
+    start = torch.cat([user, item]).detach().numpy()
+    np.testing.assert_allclose(after.detach(), (averaged(layers) @ start)[nodes], atol=1e-6)
+    np.testing.assert_array_equal(before.detach(), start[nodes])
+    chosen = np.eye(USERS + ITEMS)[nodes]
+    expected = averaged(layers).T @ chosen.T @ weight_after.numpy() + chosen.T @ weight_before.numpy()
+    np.testing.assert_allclose(torch.cat([user.grad, item.grad]), 2 * expected, atol=1e-5)

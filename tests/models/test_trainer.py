@@ -11,6 +11,7 @@ from models.recommender import Recommender
 from models.trainer import History, train
 
 USERS, ITEMS = 40, 30
+KINDS = ("shared", "in_batch", "both")
 
 
 def two_camps(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -41,17 +42,31 @@ def camp_auc(users: np.ndarray, items: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("layers", [0, 2])
-def test_it_learns_what_is_planted(layers: int) -> None:
-    model, history = fitted(layers, camp_auc)
+@pytest.mark.parametrize("loss", ["bpr", "softmax"])
+def test_it_learns_what_is_planted(layers: int, loss: str) -> None:
+    model, history = fitted(layers, camp_auc, loss=loss)
     assert history.best_value > 0.95
     assert history.loss[-1] < history.loss[0]
     assert camp_auc(*model.vectors()) == history.best_value
 
 
-def test_the_same_seed_gives_the_same_weights() -> None:
-    first, second, other = (fitted(2, camp_auc, seed=seed, max_epochs=5)[0].vectors()[0] for seed in (1, 1, 2))
+@pytest.mark.parametrize("negatives", [{}, *({"loss": "softmax", "softmax_negatives": kind} for kind in KINDS)])
+def test_the_same_seed_gives_the_same_weights(negatives: dict) -> None:
+    first, second, other = (
+        fitted(2, camp_auc, seed=seed, max_epochs=5, **negatives)[0].vectors()[0] for seed in (1, 1, 2)
+    )
     np.testing.assert_array_equal(first, second)
     assert not np.array_equal(first, other)
+
+
+def test_negatives_that_are_known_are_counted() -> None:
+    # Every user has about a quarter of all items, and negatives are uniform.
+    user, _ = two_camps()
+    for loss in ("bpr", "softmax"):
+        rates = fitted(0, camp_auc, loss=loss, max_epochs=20)[1].collision_rate
+        assert len(rates) == 20
+        per_pair = np.bincount(user)[user].mean() / ITEMS
+        assert np.mean(rates) == pytest.approx(per_pair, abs=0.01)
 
 
 def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best() -> None:

@@ -1,0 +1,94 @@
+"""One training step of each loss: which items a batch is set against, and what comes of it."""
+
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from models.config import TrainerConfig
+from models.losses import bpr_loss, l2_penalty, sampled_softmax_loss
+from models.recommender import Recommender
+from models.sampling import TrainItems, UniformNegatives
+
+# Below this share of all items in a user's history, a uniform negative is so seldom a known item that looking for
+# those costs more than they harm.
+SHORT_HISTORY = 0.005
+
+
+class Objective(Protocol):
+    """The loss of a batch of train pairs, and the share of its drawn negatives that the user has in train."""
+
+    def __call__(
+        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+def objective_of(config: TrainerConfig, user: Tensor, item: Tensor, users: int, items: int) -> Objective:
+    """What `config.loss` names, over train pairs int64 [train]."""
+    if config.loss == "bpr":
+        return Bpr(config, UniformNegatives(user, item, items))
+    return Softmax(config, TrainItems(user, item, users, items), torch.bincount(item, minlength=items))
+
+
+class Bpr:
+    """Each positive against one uniform negative of its own."""
+
+    def __init__(self, config: TrainerConfig, negatives: UniformNegatives):
+        self.config, self.negatives = config, negatives
+
+    def __call__(
+        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        negative, collisions = self.negatives.draw(user, generator)
+        after, before = model.of_batch(user, torch.cat([positive, negative]))
+        loss = bpr_loss(*after.chunk(3)) + self.config.l2 * l2_penalty(*before.chunk(3))
+        return loss, collisions
+
+
+class Softmax:
+    """Each positive against uniform negatives that the batch shares, the batch's own items, or both, by cosine.
+
+    The batch's own items are drawn by popularity: their logits are lowered by α·log(q·items), q being an item's share
+    of train, which is nothing for an item of mean popularity. That is the correction of Yi et al., "Sampling-Bias-
+    Corrected Neural Modeling for Large Corpus Item Recommendations", RecSys 2019, with a weight and of negatives alone.
+    Among them what the user has in train is left out; among the shared ones, only where histories are long.
+
+    Args:
+        popularity: train interactions of every item, int64 [items].
+    """
+
+    def __init__(self, config: TrainerConfig, train: TrainItems, popularity: Tensor):
+        self.config, self.train = config, train
+        share = popularity / popularity.sum()
+        self.correction = config.logq_weight * (share * len(popularity)).log()
+        self.mask_shared = train.mean_history / len(popularity) >= SHORT_HISTORY
+
+    def __call__(
+        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        own, shared = self.columns(positive, generator)
+        columns = torch.cat([own, shared])
+        after, before = model.of_batch(user, torch.cat([positive, columns]))
+        users, positives, negatives = F.normalize(after).split([len(user), len(user), len(columns)])
+        users = users / self.config.temperature
+        logits = users @ negatives.T  # [batch, columns]
+        row, item = self.train.of(user)
+        with torch.no_grad():
+            logits[:, : len(own)] -= self.correction[own]
+            masked = columns if self.mask_shared else own
+            if len(masked):
+                known = self.train.mask(len(user), row, item, masked)
+                logits[:, : len(masked)].masked_fill_(known, -torch.inf)
+        loss = sampled_softmax_loss((users * positives).sum(dim=1), logits)
+        penalty = l2_penalty(*before[: 2 * len(user)].chunk(2))
+        return loss + self.config.l2 * penalty, self.train.share(len(user), item, columns)
+
+    def columns(self, positive: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The batch's own items and the shared ones, int64; what is not asked for is empty."""
+        kind, nothing = self.config.softmax_negatives, positive[:0]
+        own = nothing if kind == "shared" else positive
+        if kind == "in_batch":
+            return own, nothing
+        size = (self.config.shared_negatives,)
+        return own, torch.randint(self.train.items, size, generator=generator, device=positive.device)
