@@ -165,5 +165,5 @@ def test_a_shard_that_cannot_be_written_ends_the_run(
 
 def test_shards_are_closed_while_the_run_goes_on(server: Server, tmp_path: Path) -> None:
     fetch(wanted(*urls(server)), tmp_path / "shards", shards={"shard_attempts": 10})
-    assert 4 <= len(list((tmp_path / "shards").glob("*.parquet"))) <= 6
+    assert 2 <= len(list((tmp_path / "shards").glob("*.parquet"))) <= 6  # what comes during a write joins the next
     assert in_shards(tmp_path / "shards") == set(urls(server))
