@@ -186,5 +186,5 @@ def _next(found: Iterator[Decoded | Exception]) -> Decoded | Exception | None:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0))
+    """How many processors this process may use; all of the machine, where a system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
