@@ -6,7 +6,6 @@ share no lock, thread or device with it, and each starts at once.
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from multiprocessing import forkserver, get_context, parent_process
@@ -73,8 +72,7 @@ def picture_of(content: bytes, size: int) -> Image.Image:
     """
     image = Image.open(BytesIO(content))
     _shrink(image, 2 * size)
-    with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
-        ImageOps.exif_transpose(image, in_place=True)
+    ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         greys = np.asarray(image).clip(0, 0xFFFF)
         return Image.fromarray((greys // 0x101).astype(np.uint8))
@@ -188,5 +186,5 @@ def _next(found: Iterator[Decoded | Exception]) -> Decoded | Exception | None:
 
 
 def cores() -> int:
-    """How many processors this process may use."""
+    """How many processors this process may use; all of the machine, where a system does not tell."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
