@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from assets.dataset import dataset_check
 from storage.rejects import RejectCounts, rejects_path
+from storage.statuses import MISSING, OK
 from storage.tables import Embeddings
 
 
@@ -81,6 +82,17 @@ def splits_complete(splits: pa.Table, interactions: pa.Table) -> dg.AssetCheckRe
     complete = len(same) == len(pairs) == len(splits) == len(interactions)
     whole = complete and len(sizes) == 3 and bool(sizes.all())
     return passed_if(whole, train=int(sizes[0]), validation=int(sizes[1]), test=int(sizes[2]))
+
+
+@dataset_check("item_images", "Of the pictures that items name, some could be had.")
+def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
+    named = item_images.filter(pc.not_equal(item_images["status"], MISSING))
+    found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0
+    return dg.AssetCheckResult(
+        passed=bool(found or not len(named)),
+        severity=dg.AssetCheckSeverity.WARN,
+        metadata={"found": found, "not_found": len(named) - found},
+    )
 
 
 def sound_embeddings(embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCheckResult:

@@ -59,7 +59,7 @@ class PictureClient:
         self._retries = Retries(limits.retries + 1, limits.first_wait_s, patience_s=limits.patience_s)
         self._places = asyncio.Semaphore(limits.concurrency)
         self._hosts: dict[str | None, Host] = defaultdict(lambda: Host(limits.host_concurrency, self._retries))
-        self._decoders = ThreadPoolExecutor(os.cpu_count(), "decoder")
+        self._decoders = ThreadPoolExecutor(cores(), "decoder")
 
     async def __aenter__(self) -> "PictureClient":
         resolver = aiohttp.ThreadedResolver() if self._local else PublicResolver()
@@ -174,6 +174,13 @@ class PictureClient:
             if len(content) > self._limits.max_bytes:
                 raise RefusedError("too_large", size=len(content))
         return bytes(content)
+
+
+def cores() -> int:
+    """How many processors this process may use, where the system says so; else how many there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 async def _drain(answer: aiohttp.ClientResponse) -> None:

@@ -21,7 +21,7 @@ from storage.local_pictures import LocalPictures
 from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
-from storage.statuses import OK, PASSING, RefusedError
+from storage.statuses import MISSING, OK, PASSING, RefusedError
 from storage.web import is_on_the_web
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
@@ -267,7 +267,7 @@ class _Rows:
             size = (got.bytes, got.width, got.height)
             self._open.append((number, item_id, position, got.url, OK, *size, got.sha256))
         if not kept:
-            url, status = (failed.url, failed.status) if failed else (None, "missing")
+            url, status = (failed.url, failed.status) if failed else (None, MISSING)
             self._open.append((number, item_id, 0, url, status, None, None, None, None))
         if len(self._open) >= ROWS_PER_BATCH:
             self._pack()

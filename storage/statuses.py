@@ -1,6 +1,7 @@
 """How asking for a picture ends: `ok`, or a status that says why there is none."""
 
 OK = "ok"
+MISSING = "missing"  # the item names no picture
 INT32_MAX = 2**31 - 1  # the largest size that the table can hold
 
 # What another try may mend: the same URL may give what it is asked for in a second, or at the next run.

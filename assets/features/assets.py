@@ -1,6 +1,7 @@
 """items, item_index → item_images → image_embeddings; items, item_index → text_embeddings."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ from storage.embedding_store import space_name
 from storage.fetch import Again, Source, fetch_pictures
 from storage.io_managers import Made
 from storage.statuses import OK
+
+logger = logging.getLogger(__name__)
 
 
 @dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"])
@@ -37,9 +40,12 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         attempts = Attempts(pictures_of(stage))
         wanted = wanted_pictures(items, item_index)
         fetched = fetch_pictures(wanted, source, attempts, limits, progress, config.pictures_per_item, again)
+    by_status = counted(fetched.table["status"])
+    told = ", ".join(f"{count:,} {status}" for status, count in sorted(by_status.items(), key=lambda pair: -pair[1]))
+    logger.info(f"{stage.asset} {stage.dataset.name}: {told or 'nothing'} of {len(item_index):,} items")
     with_picture = pc.sum(pc.and_(pc.equal(fetched.table["status"], OK), pc.equal(fetched.table["position"], 0)))
     facts = {
-        "by_status": counted(fetched.table["status"]),
+        "by_status": by_status,
         "share_with_picture": (with_picture.as_py() or 0) / max(len(item_index), 1),
         "asked": fetched.asked,
         "from_store": fetched.from_store,

@@ -25,7 +25,8 @@ LINEAGE = {
 PAID_FOR = {"image_embeddings", "text_embeddings", "gated_lightgcn", "lightgcn", "bpr_mf"}
 CHECKS = {
     "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
-    "splits_complete", "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range",
+    "splits_complete", "pictures_found", "image_embeddings_sound", "text_embeddings_sound",
+    "metrics_in_range",
 }  # fmt: skip
 
 
