@@ -6,6 +6,7 @@ share no lock, thread or device with it, and each starts at once.
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from io import BytesIO
 from multiprocessing import forkserver, get_context, parent_process
@@ -72,7 +73,8 @@ def picture_of(content: bytes, size: int) -> Image.Image:
     """
     image = Image.open(BytesIO(content))
     _shrink(image, 2 * size)
-    ImageOps.exif_transpose(image, in_place=True)
+    with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
+        ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):
         greys = np.asarray(image).clip(0, 0xFFFF)
         return Image.fromarray((greys // 0x101).astype(np.uint8))
