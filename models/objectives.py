@@ -8,19 +8,20 @@ from torch import Tensor
 
 from models.config import TrainerConfig
 from models.losses import bpr_loss, l2_penalty, sampled_softmax_loss
-from models.recommender import Recommender
+from models.recommender import VectorModel
 from models.sampling import TrainItems, UniformNegatives
 
 # Below this share of all items in a user's history, a uniform negative is so seldom a known item that looking for
 # those costs more than they harm.
 SHORT_HISTORY = 0.005
+RATED_ROWS = 256  # users of a batch, for the collision rate where nothing is masked
 
 
 class Objective(Protocol):
     """The loss of a batch of train pairs, and the share of its drawn negatives that the user has in train."""
 
     def __call__(
-        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+        self, model: VectorModel, user: Tensor, positive: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]: ...
 
 
@@ -38,7 +39,7 @@ class Bpr:
         self.config, self.negatives = config, negatives
 
     def __call__(
-        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+        self, model: VectorModel, user: Tensor, positive: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         negative, collisions = self.negatives.draw(user, generator)
         after, before = model.of_batch(user, torch.cat([positive, negative]))
@@ -65,24 +66,30 @@ class Softmax:
         self.mask_shared = train.mean_history / len(popularity) >= SHORT_HISTORY
 
     def __call__(
-        self, model: Recommender, user: Tensor, positive: Tensor, generator: torch.Generator
+        self, model: VectorModel, user: Tensor, positive: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        own, shared = self.columns(positive, generator)
+        drawn = self.columns(positive, generator)
+        # An item that was drawn c times stands in the sum once, c-fold: its logit is raised by log c.
+        (own, own_times), (shared, shared_times) = (torch.unique(kind, return_counts=True) for kind in drawn)
         columns = torch.cat([own, shared])
+        raised = torch.cat([own_times.log() - self.correction[own], shared_times.log()])
         after, before = model.of_batch(user, torch.cat([positive, columns]))
         users, positives, negatives = F.normalize(after).split([len(user), len(user), len(columns)])
         users = users / self.config.temperature
-        logits = users @ negatives.T  # [batch, columns]
-        row, item = self.train.of(user)
+        logits = (users @ negatives.T).add_(raised)  # [batch, columns]
+        # Histories are looked up once a user, however often the batch has the user.
+        distinct, place, times = torch.unique(user, return_inverse=True, return_counts=True)
+        if not len(own) and not self.mask_shared:
+            distinct, times = distinct[:RATED_ROWS], times[:RATED_ROWS]
+        row, item = self.train.of(distinct)
         with torch.no_grad():
-            logits[:, : len(own)] -= self.correction[own]
-            masked = columns if self.mask_shared else own
-            if len(masked):
-                known = self.train.mask(len(user), row, item, masked)
-                logits[:, : len(masked)].masked_fill_(known, -torch.inf)
+            for kind, start in [(own, 0), (shared, len(own))] if self.mask_shared else [(own, 0)]:
+                if len(kind):
+                    known = self.train.known(len(distinct), row, item, kind).index_select(0, place)
+                    logits[:, start : start + len(kind)].masked_fill_(known, -torch.inf)
         loss = sampled_softmax_loss((users * positives).sum(dim=1), logits)
         penalty = l2_penalty(*before[: 2 * len(user)].chunk(2))
-        return loss + self.config.l2 * penalty, self.train.share(len(user), item, columns)
+        return loss + self.config.l2 * penalty, self.train.share(times, row, item, torch.cat(drawn))
 
     def columns(self, positive: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The batch's own items and the shared ones, int64; what is not asked for is empty."""

@@ -49,18 +49,23 @@ class TrainItems:
         before = self._start[user] - (count.cumsum(0) - count)
         return row, self._item[torch.arange(len(row), device=user.device) + before[row]]
 
-    def share(self, rows: int, item: Tensor, columns: Tensor) -> Tensor:
-        """Share of the `rows` x `columns` pairs that are in train; `item` is what `of` found."""
-        times = torch.bincount(columns, minlength=self.items)
-        return times[item].sum() / (rows * len(columns))
+    def share(self, times_row: Tensor, row: Tensor, item: Tensor, columns: Tensor) -> Tensor:
+        """Share of the pairs of a row and a column that are in train.
 
-    def mask(self, rows: int, row: Tensor, item: Tensor, columns: Tensor) -> Tensor:
-        """Which of the pairs are in train, bool [rows, columns]; `row` and `item` are what `of` found."""
-        distinct, place = torch.unique(columns, return_inverse=True)
-        slot = torch.full((self.items,), -1, device=columns.device)
-        slot[distinct] = torch.arange(len(distinct), device=columns.device)
-        found = slot[item]
-        inside = found >= 0
-        known = torch.zeros(rows, len(distinct), dtype=torch.bool, device=columns.device)
-        known[row[inside], found[inside]] = True
-        return known.index_select(1, place)
+        Args:
+            times_row: int64 [rows], how often each row counts; row, item: what `of` found.
+            columns: int64, items; repeats count.
+        """
+        times = torch.bincount(columns, minlength=self.items)
+        return (times[item] * times_row[row]).sum() / (times_row.sum() * len(columns))
+
+    def known(self, rows: int, row: Tensor, item: Tensor, columns: Tensor) -> Tensor:
+        """Which pairs of a row and one of the distinct items `columns` are in train, bool [rows, columns].
+
+        `row` and `item` are what `of` found.
+        """
+        slot = torch.full((self.items,), len(columns), device=columns.device)  # the last one is for all others
+        slot[columns] = torch.arange(len(columns), device=columns.device)
+        known = torch.zeros(rows, len(columns) + 1, dtype=torch.bool, device=columns.device)
+        known[row, slot[item]] = True
+        return known[:, :-1]

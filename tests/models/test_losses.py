@@ -67,10 +67,11 @@ def test_train_items_are_found_counted_and_masked_by_the_rows_of_a_batch() -> No
     train = TrainItems(*TRAIN, users=3, items=5)
     row, item = train.of(torch.tensor([2, 1, 0]))
     assert sorted(zip(row.tolist(), item.tolist(), strict=True)) == [(0, 1), (2, 1), (2, 2), (2, 4)]
-    columns = torch.tensor([4, 1, 1, 0])
-    expected = [[False, True, True, False], [False] * 4, [True, True, True, False]]
-    assert train.mask(3, row, item, columns).tolist() == expected
-    assert train.share(3, item, columns).item() == pytest.approx(5 / 12)
+    expected = [[False, True, False], [False] * 3, [True, True, False]]
+    assert train.known(3, row, item, torch.tensor([4, 1, 0])).tolist() == expected
+    # The first row counts twice: 2 x 2 of its pairs, and 3 of the last one's.
+    times = torch.tensor([2, 1, 1])
+    assert train.share(times, row, item, torch.tensor([4, 1, 1, 0])).item() == pytest.approx(7 / 16)
 
 
 def softmax_of(negatives: str, users: int = 3, items: int = 5, **config: float) -> tuple[float, float, np.ndarray]:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.propagation import Propagation, normalised_adjacency, torch_csr
+from models.propagation import Propagation, SparseMatrix, normalised_adjacency, symmetric_product
 
 USER = np.array([0, 0, 1, 2])
 ITEM = np.array([0, 1, 1, 0])
@@ -26,20 +26,31 @@ def dense() -> np.ndarray:
     return adjacency
 
 
-def csr() -> Tensor:
-    return torch_csr(normalised_adjacency(USER, ITEM, USERS, ITEMS), torch.device("cpu"))
-
-
 def test_the_adjacency_is_symmetric_and_normalised() -> None:
     matrix = normalised_adjacency(USER, ITEM, USERS, ITEMS)
     np.testing.assert_allclose(matrix.toarray(), dense(), rtol=1e-6)
     assert matrix.dtype == np.float32
-    assert csr().crow_indices().dtype == torch.int32
+    assert matrix.indices.dtype == matrix.indptr.dtype == np.int32
+
+
+def test_a_symmetric_product_is_its_own_gradient() -> None:
+    matrix = SparseMatrix(normalised_adjacency(USER, ITEM, USERS, ITEMS), torch.device("cpu"))
+    x, weight = torch.randn(2, USERS + ITEMS, 3, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_()
+    found = symmetric_product(matrix, x)
+    np.testing.assert_allclose(found.detach(), dense() @ x.detach().numpy(), atol=1e-6)
+    (found * weight).sum().backward()
+    np.testing.assert_allclose(x.grad, dense() @ weight.numpy(), atol=1e-6)
+
+
+def test_a_matrix_without_entries_gives_zeros() -> None:
+    nothing = SparseMatrix(normalised_adjacency(USER[:0], ITEM[:0], USERS, ITEMS), torch.device("cpu"))
+    assert (nothing @ torch.ones(USERS + ITEMS, 2)).tolist() == [[0.0, 0.0]] * (USERS + ITEMS)
 
 
 def propagation(layers: int) -> Propagation:
     graph = normalised_adjacency(USER, ITEM, USERS, ITEMS)
-    return Propagation(graph, USERS, ITEMS, dim=5, layers=layers, device=torch.device("cpu"))
+    return Propagation(graph, USERS + ITEMS, layers, torch.device("cpu"))
 
 
 def vectors(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -72,7 +83,7 @@ def test_a_batch_gets_its_rows_and_gradients_reach_all_nodes(
     nodes = torch.tensor([5, 0, 4, 0])
     weight_after, weight_before = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(1))
     made = propagation(layers)
-    for _ in range(2):  # the second time over buffers that the first has left full, and gradients that it has made
+    for _ in range(2):  # the second time onto gradients that the first has made
         after, before = made.at(nodes, user, item)
         (after * weight_after + before * weight_before).sum().backward()
     start = torch.cat([user, item]).detach().numpy()
