@@ -5,27 +5,21 @@ Users are scored in blocks, [block, items] at a time: unlike models of vectors, 
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from scipy.linalg import lapack
+from torch import Tensor
 
 from models.errors import ModelError
+from models.ranking import Scorer
+from models.zoo import MAX_ITEMS
 
 EASE_REGULARISATIONS = (50.0, 100.0, 200.0, 400.0, 800.0)
-MAX_ITEMS = 25_000
 BLOCK_ITEMS = 1024
 BLOCK_ENTRIES = 2**22  # some 300 MB with all that sorting them takes
 FLOAT32_ERROR = 1e-3
-
-
-class BlockScores(Protocol):
-    """What scores every item for some users."""
-
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """float32 [len(users), items], C-contiguous and the caller's own; `users` is int."""
-        ...
 
 
 class TooManyItemsError(ModelError):
@@ -71,9 +65,13 @@ class Ease:
         np.fill_diagonal(weights, 0)
         return cls(train, weights)
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """X B for some users, float32 [len(users), items]."""
-        return (self.train[users] @ self.weights).astype(np.float32, copy=False)
+    @property
+    def items(self) -> int:
+        return self.train.shape[1]
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        """X B for some users; see `models.ranking.Scorer`."""
+        out.copy_(torch.from_numpy(self.train[users] @ self.weights))
 
 
 def _inverse_gram(train: sp.csr_matrix, regularisation: float) -> np.ndarray:
@@ -140,9 +138,13 @@ class ItemKnn:
             nearest.append(_largest_of_rows(kept, neighbours))
         return cls(train, sp.vstack(nearest, format="csr").T.tocsr())
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """Summed likeness for some users, float32 [len(users), items]."""
-        return (self.train[users] @ self.weights).toarray()
+    @property
+    def items(self) -> int:
+        return self.train.shape[1]
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        """Summed likeness for some users; see `models.ranking.Scorer`."""
+        out.copy_(torch.from_numpy((self.train[users] @ self.weights).toarray()))
 
 
 def _blocks(entries: np.ndarray) -> list[slice]:
@@ -165,38 +167,35 @@ def _largest_of_rows(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
 
 @dataclass(frozen=True)
 class Blend:
-    """Two models as one, by `blend` of their scores; the weight is to be chosen on validation."""
+    """w·z₁ + (1 − w)·z₂ with the z-scores of each user's scores, so that neither model's scale decides.
 
-    first: BlockScores
-    second: BlockScores
+    Attributes:
+        weight: w, 0 to 1, to be chosen on validation; both ends are one model alone.
+    """
+
+    first: Scorer
+    second: Scorer
     weight: float
 
-    def scores(self, users: np.ndarray) -> np.ndarray:
-        """float32 [len(users), items]."""
-        return blend(self.first.scores(users), self.second.scores(users), self.weight)
+    @property
+    def items(self) -> int:
+        return self.first.items
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        """The blended z-scores for some users; see `models.ranking.Scorer`."""
+        self.first.write(users, out)
+        blended = z_scores(out) * self.weight
+        self.second.write(users, out)
+        out.copy_(blended.add_(z_scores(out), alpha=1 - self.weight))
 
 
-def blend(first: np.ndarray, second: np.ndarray, weight: float) -> np.ndarray:
-    """w·z₁ + (1 − w)·z₂ with the z-scores of each user's row, so that neither model's scale decides.
-
-    Args:
-        first, second: float32 [users, items].
-        weight: w, 0 to 1; both ends are one model alone.
-    """
-    mixed = z_scores(first)
-    mixed *= weight
-    mixed += (1 - weight) * z_scores(second)
-    return mixed
-
-
-def z_scores(scores: np.ndarray) -> np.ndarray:
+def z_scores(scores: Tensor) -> Tensor:
     """Every row of `scores` less its mean, over its standard deviation; zeros for a row of equal scores.
 
     Args:
         scores: float32 [users, items].
     """
-    centred = scores - scores.mean(axis=1, keepdims=True)
-    deviation = centred.std(axis=1, keepdims=True)
+    centred = scores - scores.mean(dim=1, keepdim=True)
     # Rounding leaves equal scores a deviation that is not quite 0.
-    alike = scores.max(axis=1, keepdims=True) == scores.min(axis=1, keepdims=True)
-    return np.divide(centred, deviation, out=np.zeros_like(centred), where=~alike & (deviation > 0))
+    alike = scores.amax(dim=1, keepdim=True) == scores.amin(dim=1, keepdim=True)
+    return centred.div_(centred.square().mean(dim=1, keepdim=True).sqrt_()).masked_fill_(alike, 0)

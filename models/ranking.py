@@ -5,6 +5,8 @@ ranked, never a sample; equal scores are ordered by a seeded permutation of the 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,9 +20,22 @@ CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "hit_rate")
 
 
+class Scorer(Protocol):
+    """What scores every item for some users."""
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        ...
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        """Write the scores of all items for `users` into `out`, float32 [len(users), items]."""
+        ...
+
+
 @dataclass(frozen=True)
-class Scorer:
-    """Scores every user and item by the dot product or the cosine of their vectors.
+class Vectors:
+    """Scores by the dot product or the cosine of the vectors of a user and an item.
 
     Attributes:
         user_vectors: float32 [users, d].
@@ -32,11 +47,20 @@ class Scorer:
     item_vectors: np.ndarray
     score: str = "dot"
 
-    def tensors(self) -> tuple[Tensor, Tensor]:
+    @property
+    def items(self) -> int:
+        return len(self.item_vectors)
+
+    @cached_property
+    def _tensors(self) -> tuple[Tensor, Tensor]:
         vectors = torch.from_numpy(self.user_vectors), torch.from_numpy(self.item_vectors)
         if self.score == "cosine":
             return torch.nn.functional.normalize(vectors[0]), torch.nn.functional.normalize(vectors[1])
         return vectors
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        user_vectors, item_vectors = self._tensors
+        torch.mm(user_vectors[torch.from_numpy(users)], item_vectors.T, out=out)
 
 
 @dataclass(frozen=True)
@@ -65,18 +89,18 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
     Raises:
         ModelError: a score is not a finite number.
     """
-    user_vectors, item_vectors = scorer.tensors()
-    items, k = len(item_vectors), min(k, len(item_vectors))
+    items, k = scorer.items, min(k, scorer.items)
     width = max(1, round((items / k) ** 0.5))
-    # Zero items fill up to whole groups of `width`; they are masked like what a user has seen.
-    item_vectors = torch.nn.functional.pad(item_vectors, (0, 0, 0, -items % width))
+    filled = items + -items % width  # whole groups of `width`; the columns that fill up are masked like what is seen
     tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(items))
-    tie_rank = torch.cat([tie_rank, torch.arange(items, len(item_vectors))])
+    tie_rank = torch.cat([tie_rank, torch.arange(items, filled)])
     ranking = Ranking(np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32))
-    buffer = torch.empty(min(BLOCK_USERS, len(users)), len(item_vectors))
+    buffer = torch.empty(min(BLOCK_USERS, len(users)), filled)
     for start in range(0, len(users), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
-        scores = torch.mm(user_vectors[torch.from_numpy(block)], item_vectors.T, out=buffer[: len(block)])
+        scores = buffer[: len(block)]
+        scores[:, items:] = 0
+        scorer.write(block, scores[:, :items])
         # The sum of all is finite only if each is; only a sum that overflows needs the second look.
         if not torch.isfinite(scores.sum()) and not torch.isfinite(scores).all():
             raise ModelError("a model gave a score that is not finite; a lower learning_rate helps")

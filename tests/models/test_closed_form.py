@@ -14,15 +14,13 @@ from hypothesis import strategies as st
 from models.closed_form import (
     EASE_REGULARISATIONS,
     Blend,
-    BlockScores,
     Ease,
     ItemKnn,
     TooManyItemsError,
-    blend,
     z_scores,
 )
 from models.errors import ModelError
-from models.ranking import Ranking, matrix_of, ranking_metrics, top_k
+from models.ranking import Scorer, matrix_of, rank, ranking_metrics
 
 
 def some_matrix(seed: int, users: int = 40, items: int = 12) -> sp.csr_matrix:
@@ -31,6 +29,12 @@ def some_matrix(seed: int, users: int = 40, items: int = 12) -> sp.csr_matrix:
     dense = rng.random((users, items)) < 0.25
     dense[:, -1] = False
     return matrix_of(*dense.nonzero(), users, items)
+
+
+def scores_of(scorer: Scorer, users: np.ndarray) -> np.ndarray:
+    out = torch.empty(len(users), scorer.items)
+    scorer.write(users, out)
+    return out.numpy()
 
 
 def ridge_without_itself(x: np.ndarray, regularisation: float) -> np.ndarray:
@@ -53,7 +57,7 @@ def test_ease_is_the_ridge_regression_of_each_item_on_the_others(seed: int, regu
     ease = Ease.fit(train, regularisation)
     np.testing.assert_allclose(ease.weights, expected, atol=1e-5)
     users = np.array([7, 0, 7])
-    np.testing.assert_allclose(ease.scores(users), dense[users] @ expected, atol=1e-5)
+    np.testing.assert_allclose(scores_of(ease, users), dense[users] @ expected, atol=1e-5)
 
 
 def test_ease_solves_in_blocks_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +72,6 @@ def test_ease_takes_double_precision_where_single_would_lose_too_much() -> None:
     precise = Ease.fit(train, 1e-4)
     assert precise.weights.dtype == np.float64
     np.testing.assert_allclose(precise.weights, ridge_without_itself(train.toarray().astype(float), 1e-4), atol=1e-7)
-    assert precise.scores(np.arange(3)).dtype == np.float32
 
 
 def test_ease_holds_one_array_of_items_by_items(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +128,7 @@ def test_item_knn_is_its_definition(seed: int, neighbours: int, shrinkage: float
     knn = ItemKnn.fit(train, neighbours, shrinkage)
     np.testing.assert_allclose(knn.weights.toarray(), expected, atol=1e-6)
     users = np.array([3, 39])
-    np.testing.assert_allclose(knn.scores(users), dense[users] @ expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(scores_of(knn, users), dense[users] @ expected, rtol=1e-5, atol=1e-6)
 
 
 def test_item_knn_is_the_same_in_blocks_and_never_dense(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,50 +144,47 @@ def test_item_knn_is_the_same_in_blocks_and_never_dense(monkeypatch: pytest.Monk
     assert peak < 20_000**2 / 100
 
 
+class Given:
+    """Scores that are written down."""
+
+    def __init__(self, scores: np.ndarray):
+        self.scores = torch.from_numpy(scores.astype(np.float32))
+        self.items = scores.shape[1]
+
+    def write(self, users: np.ndarray, out: torch.Tensor) -> None:
+        out.copy_(self.scores[torch.from_numpy(users)])
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), shift=st.floats(-10, 10), weight=st.floats(0, 1))
 def test_a_blend_knows_no_scale(seed: int, scale: float, shift: float, weight: float) -> None:
-    first, second = np.random.default_rng(seed).normal(size=(2, 4, 30)).astype(np.float32)
-    moved = (first * scale + shift).astype(np.float32)
-    np.testing.assert_allclose(blend(moved, second, weight), blend(first, second, weight), atol=5e-3)
+    first, second = np.random.default_rng(seed).normal(size=(2, 4, 30))
+    blends = (Blend(Given(one), Given(second), weight) for one in (first, first * scale + shift))
+    plain, moved = (scores_of(blend, np.arange(4)) for blend in blends)
+    np.testing.assert_allclose(moved, plain, atol=5e-3)
 
 
 def test_a_worked_blend() -> None:
-    first = np.array([[1, 2, 3], [5, 5, 5]], np.float32)  # z: ±√1.5 and 0; no spread in the second row
-    second = np.array([[10, 0, 0], [0, 0, 9]], np.float32)  # z: √2, -√½, -√½, and the reverse
+    first = np.array([[1, 2, 3], [5, 5, 5]])  # z: ±√1.5 and 0; no spread in the second row
+    second = np.array([[10, 0, 0], [0, 0, 9]])  # z: √2, -√½, -√½, and the reverse
     r15, r2, r05 = 1.5**0.5, 2**0.5, 0.5**0.5
     expected = [
         [0.25 * -r15 + 0.75 * r2, 0.75 * -r05, 0.25 * r15 - 0.75 * r05],
         [-0.75 * r05, -0.75 * r05, 0.75 * r2],
     ]
-    mixed = blend(first, second, 0.25)
+    mixed = scores_of(Blend(Given(first), Given(second), 0.25), np.array([0, 1]))
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
-    assert mixed.dtype == np.float32
-    np.testing.assert_array_equal(blend(first, second, 1), z_scores(first))
+    alone = scores_of(Blend(Given(first), Given(second), 1), np.array([0, 1]))
+    np.testing.assert_array_equal(alone, z_scores(torch.from_numpy(first.astype(np.float32))))
     # 0.1 is no binary fraction: a mean of many is not quite 0.1.
-    assert not z_scores(np.full((1, 1001), 0.1, np.float32)).any()
+    assert not z_scores(torch.full((1, 1001), 0.1)).any()
 
 
-def test_a_blend_of_models_scores_what_their_scores_blend_to() -> None:
-    train = some_matrix(5)
-    ease, knn, users = Ease.fit(train, 10), ItemKnn.fit(train, 4, 0), np.array([1, 30])
-    expected = blend(ease.scores(users), knn.scores(users), 0.3)
-    np.testing.assert_array_equal(Blend(ease, knn, 0.3).scores(users), expected)
-
-
-def recall_and_ndcg(model: BlockScores, train: sp.csr_matrix, relevant: sp.csr_matrix) -> tuple[float, float]:
+def recall_and_ndcg(model: Scorer, train: sp.csr_matrix, relevant: sp.csr_matrix) -> tuple[float, float]:
     """Means at 20 over users with relevant items; train items are left out of the ranking."""
     users = np.flatnonzero(np.diff(relevant.indptr))
-    tie_rank = torch.from_numpy(np.random.default_rng(0).permutation(train.shape[1]))
-    found = []
-    for block in np.array_split(users, len(users) // 256 + 1):
-        scores = model.scores(block)
-        scores[train[block].nonzero()] = -np.inf
-        values, items = top_k(torch.from_numpy(scores), 20, tie_rank)
-        metrics = ranking_metrics(Ranking(items.numpy(), values.numpy()), block, relevant, (20,))
-        found.append([metrics["recall", 20], metrics["ndcg", 20]])
-    recall, ndcg = np.concatenate(found, axis=1).mean(axis=1)
-    return float(recall), float(ndcg)
+    metrics = ranking_metrics(rank(model, users, train, 20), users, relevant, (20,))
+    return float(metrics["recall", 20].mean()), float(metrics["ndcg", 20].mean())
 
 
 @pytest.mark.long

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.errors import ModelError
-from models.ranking import Ranking, Scorer, matrix_of, rank, ranking_metrics, top_k
+from models.ranking import Ranking, Vectors, matrix_of, rank, ranking_metrics, top_k
 
 
 def slow_metrics(ranked: list[int], relevant: set[int], k: int) -> dict[str, float]:
@@ -73,7 +73,7 @@ def test_top_k_orders_by_score_then_by_tie_rank(seed: int, n: int, levels: int) 
 
 
 def test_masked_items_never_appear_even_if_nothing_else_is_left() -> None:
-    scorer = Scorer(np.ones((2, 1), np.float32), np.array([[3.0], [2.0], [1.0]], np.float32))
+    scorer = Vectors(np.ones((2, 1), np.float32), np.array([[3.0], [2.0], [1.0]], np.float32))
     masked = matrix_of(np.array([0, 1, 1]), np.array([0, 0, 1]), 2, 3)
     ranking = rank(scorer, np.array([0, 1]), masked, k=3)
     assert ranking.items.tolist() == [[1, 2, -1], [2, -1, -1]]
@@ -83,7 +83,7 @@ def test_masked_items_never_appear_even_if_nothing_else_is_left() -> None:
 
 def test_blocks_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
-    scorer = Scorer(rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(40, 8)).astype(np.float32))
+    scorer = Vectors(rng.normal(size=(50, 8)).astype(np.float32), rng.normal(size=(40, 8)).astype(np.float32))
     masked = matrix_of(rng.integers(0, 50, 100), rng.integers(0, 40, 100), 50, 40)
     users = rng.permutation(50)
     whole = rank(scorer, users, masked, 10)
@@ -94,12 +94,12 @@ def test_blocks_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> No
 def test_cosine_ignores_length() -> None:
     vectors = np.array([[1.0, 0.0]], np.float32), np.array([[5.0, 5.0], [0.1, 0.0]], np.float32)
     nothing = matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2)
-    assert rank(Scorer(*vectors, "dot"), np.array([0]), nothing, 1).items.tolist() == [[0]]
-    assert rank(Scorer(*vectors, "cosine"), np.array([0]), nothing, 1).items.tolist() == [[1]]
+    assert rank(Vectors(*vectors, "dot"), np.array([0]), nothing, 1).items.tolist() == [[0]]
+    assert rank(Vectors(*vectors, "cosine"), np.array([0]), nothing, 1).items.tolist() == [[1]]
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
     for value in (np.nan, np.inf, -np.inf):
-        scorer = Scorer(np.array([[value]], np.float32), np.ones((2, 1), np.float32))
+        scorer = Vectors(np.array([[value]], np.float32), np.ones((2, 1), np.float32))
         with pytest.raises(ModelError, match="not finite"):
             rank(scorer, np.array([0]), matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2), 1)
