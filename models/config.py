@@ -1,30 +1,46 @@
 """The hyper-parameters of recommenders and of their training. Importing this costs nothing."""
 
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
+Loss: TypeAlias = Literal["bpr", "softmax"]
+LOSSES: tuple[Loss, ...] = ("bpr", "softmax")
 
-class RecommenderConfig(BaseModel):
+
+class VectorSettings(BaseModel):
+    """What of a recommender may be chosen freely; what it is by its name is in `RecommenderConfig`."""
+
+    dim: int = Field(64, ge=2, description="Length of user and item vectors.")
+    layers: int = Field(2, ge=0, le=4, description="Layers over the user-item graph; 0 is matrix factorisation.")
+    item_graph_layers: int = Field(
+        0, ge=0, le=4, description="Layers over the graph of items near in embedding space; 0 leaves it out."
+    )
+    knn_k: int = Field(10, ge=1, le=20, description="Nearest items that an item is joined to in that graph.")
+    visual_weight: float = Field(
+        0.5, ge=0, le=1, description="Weight of nearness by picture in that graph; the rest is nearness by text."
+    )
+    score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
+
+
+class RecommenderConfig(VectorSettings):
     """What a recommender is made of."""
 
-    item_encoder: Literal["id", "gated"] = Field(
-        "id", description="What an item starts from: its ID alone, or gated content beside it."
+    architecture: Literal["lightgcn", "mmgcn"] = Field(
+        "lightgcn", description="The shared recommender, or MMGCN, which is a module of its own."
     )
-    layers: int = Field(
-        2, ge=0, le=4, description="LightGCN layers over the user-item graph; 0 is matrix factorisation."
+    item_encoder: Literal["id", "visual", "text", "sum", "mean", "concat", "gated"] = Field(
+        "id", description="What an item starts from: its ID alone, or content beside it, fused as this says."
     )
-    dim: int = Field(64, ge=1, description="Length of user and item vectors.")
-    score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
     use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
-
-
-class TrainerConfig(BaseModel):
-    """How a recommender is trained."""
-
-    loss: Literal["bpr", "softmax"] = Field(
-        "bpr", description="What training minimises: pairwise BPR, or a softmax over sampled negatives by cosine."
+    content_apart: bool = Field(
+        False, description="Whether content has half of the dimensions to itself, as in VBPR, or is added to the ID's."
     )
+
+
+class DescentSettings(BaseModel):
+    """How a recommender is trained, whatever the loss and the seed."""
+
     softmax_negatives: Literal["shared", "in_batch", "both"] = Field(
         "shared", description="Negatives of softmax: uniform ones shared by the batch, the batch's own items, or both."
     )
@@ -39,5 +55,13 @@ class TrainerConfig(BaseModel):
     max_epochs: int = Field(300, ge=1, description="Epochs at the most.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between two looks at the validation split.")
     patience: int = Field(6, ge=1, description="Looks without a better validation NDCG@20 before training stops.")
-    seed: int = Field(0, ge=0, description="Seed of initial weights, batches and negatives.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+
+
+class TrainerConfig(DescentSettings):
+    """How a recommender is trained."""
+
+    loss: Loss = Field(
+        "bpr", description="What training minimises: pairwise BPR, or a softmax over sampled negatives by cosine."
+    )
+    seed: int = Field(0, ge=0, description="Seed of initial weights, batches and negatives.")

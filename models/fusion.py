@@ -1,14 +1,17 @@
-"""Gated fusion of what an item looks like and what is written about it.
+"""What the items' pictures and texts add to their vectors: one view, both, or both as a gate weighs them.
 
-After Liu et al., "Gated Multimodal Graph Learning for Personalized Recommendation", arXiv 2506.00107; the exact form is
-our reading of its abstract.
+The gate is after Liu et al., "Gated Multimodal Graph Learning for Personalized Recommendation", arXiv 2506.00107; the
+exact form is our reading of its abstract. The other ways to fuse are what it is compared with.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+Fusing = Literal["visual", "text", "sum", "mean", "concat", "gated"]
 
 
 @dataclass(frozen=True)
@@ -28,16 +31,23 @@ class Modality:
         """Prepare an embedding matrix float32 [n, d_m]; `has_value` is bool [n]."""
         features = np.zeros_like(matrix, dtype=np.float32)
         if has_value.any():
-            there = matrix[has_value]
+            there = matrix[has_value].astype(np.float32)
             centred = there - there.mean(axis=0)
             features[has_value] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
         return cls(torch.from_numpy(features), torch.from_numpy(has_value.astype(np.float32))[:, None])
 
 
-class GatedFusion(nn.Module):
-    """v = P_v x_v, t = P_t x_t, g = σ(W [v; t] + b), per dimension; an item lacking one view is given by the other:
+class Fusion(nn.Module):
+    """v = P_v x_v and t = P_t x_t; m_v, m_t ∈ {0, 1} say which of them an item has. The content c of an item is
 
-    c = m_v m_t (g ⊙ v + (1 − g) ⊙ t) + m_v (1 − m_t) v + (1 − m_v) m_t t
+        visual: m_v v                text: m_t t                sum: m_v v + m_t t
+        concat: [m_v v; m_t t], half of the dimensions each
+        gated:  m_v m_t (g ⊙ v + (1 − g) ⊙ t) + m_v (1 − m_t) v + (1 − m_v) m_t t   with g = σ(W [v; t] + b)
+        mean:   the same with g = ½
+
+    Args:
+        visual, textual: two views of the same items; of the one that `fusing` does not use, nothing is kept.
+        dim: length of a content vector.
     """
 
     visual_features: Tensor
@@ -45,31 +55,52 @@ class GatedFusion(nn.Module):
     textual_features: Tensor
     textual_present: Tensor
 
-    def __init__(self, visual: Modality, textual: Modality, dim: int):
+    def __init__(self, fusing: Fusing, visual: Modality, textual: Modality, dim: int):
         super().__init__()
-        for name, modality in (("visual", visual), ("textual", textual)):
-            self.register_buffer(f"{name}_features", modality.features, persistent=False)
-            self.register_buffer(f"{name}_present", modality.present, persistent=False)
-        self.project_visual = nn.Linear(visual.features.shape[1], dim, bias=False)
-        self.project_textual = nn.Linear(textual.features.shape[1], dim, bias=False)
-        self.gate = nn.Linear(2 * dim, dim)
+        self.fusing, self.dim = fusing, dim
+        visual_dim, textual_dim = (dim - dim // 2, dim // 2) if fusing == "concat" else (dim, dim)
+        if fusing != "text":
+            self._keep("visual", visual)
+            self.project_visual = nn.Linear(visual.features.shape[1], visual_dim, bias=False)
+        if fusing != "visual":
+            self._keep("textual", textual)
+            self.project_textual = nn.Linear(textual.features.shape[1], textual_dim, bias=False)
+        if fusing == "gated":
+            self.gate = nn.Linear(2 * dim, dim)
+
+    def _keep(self, name: str, modality: Modality) -> None:
+        self.register_buffer(f"{name}_features", modality.features, persistent=False)
+        self.register_buffer(f"{name}_present", modality.present, persistent=False)
 
     def forward(self) -> Tensor:
         """Content vectors of all items, [n, dim]."""
-        visual, textual = self.contributions()
-        return visual + textual
+        parts = [part for part in self.contributions() if part is not None]
+        return torch.cat(parts, dim=1) if self.fusing == "concat" else sum(parts[1:], start=parts[0])
 
-    def contributions(self) -> tuple[Tensor, Tensor]:
-        """What each view adds to the content vector, gated where both are there: two tensors [n, dim]."""
-        m_v, m_t = self.visual_present, self.textual_present  # [n, 1]
-        v = m_v * self.project_visual(self.visual_features)  # [n, dim]
-        t = m_t * self.project_textual(self.textual_features)
-        g = torch.sigmoid(self.gate(torch.cat([v, t], dim=1)))
-        both = m_v * m_t
+    def contributions(self) -> tuple[Tensor | None, Tensor | None]:
+        """What each view adds to the content, weighed where both are there: two tensors [n, dim], or None if unused.
+
+        For `concat` they are as long as their part of the content.
+        """
+        if self.fusing == "text":
+            return None, self.textual_present * self.project_textual(self.textual_features)
+        v = self.visual_present * self.project_visual(self.visual_features)  # [n, dim]
+        if self.fusing == "visual":
+            return v, None
+        t = self.textual_present * self.project_textual(self.textual_features)
+        if self.fusing in ("sum", "concat"):
+            return v, t
+        g = torch.sigmoid(self.gate(torch.cat([v, t], dim=1))) if self.fusing == "gated" else 0.5
+        both = self.visual_present * self.textual_present  # [n, 1]
         return (both * g + (1 - both)) * v, (both * (1 - g) + (1 - both)) * t
 
     @torch.no_grad()
-    def visual_share(self) -> Tensor:
-        """‖visual part‖ / (‖visual part‖ + ‖textual part‖) for every item, [n]; NaN where an item has neither view."""
-        visual, textual = (part.norm(dim=1) for part in self.contributions())
-        return visual / (visual + textual)
+    def visual_share(self) -> Tensor | None:
+        """‖visual part‖ / (‖visual part‖ + ‖textual part‖) for every item, [n]; NaN where an item has neither view.
+
+        None where one view alone is used.
+        """
+        visual, textual = self.contributions()
+        if visual is None or textual is None:
+            return None
+        return visual.norm(dim=1) / (visual.norm(dim=1) + textual.norm(dim=1))

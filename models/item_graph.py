@@ -22,10 +22,8 @@ CONNECTIVITY, EXPANSION = 16, 128
 NOISE = 1e-3  # length, where vectors have 1
 
 
-def item_graph(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to: int = EXACT_UP_TO) -> sp.csr_matrix:
-    """D^-1/2 A D^-1/2, where A joins two items if either is among the k nearest of the other.
-
-    Nearness is the cosine of rows that are centred over the items with a value, as the fusion sees them.
+def nearest_items(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to: int = EXACT_UP_TO) -> np.ndarray:
+    """The k items nearest to each by the cosine of rows that are centred over the items with a value.
 
     Args:
         matrix: float32 [n, d], the embeddings; has_value: bool [n].
@@ -33,17 +31,39 @@ def item_graph(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to: i
         exact_up_to: with more items than this that have a value, neighbours are approximate.
 
     Returns:
-        float32 CSR [n, n], int32 indices, symmetric, no diagonal; items without a value have empty rows.
+        int32 [n, k], best first; -1 where there is none, as for every item without a value.
     """
     present = np.flatnonzero(has_value)
-    k = min(k, len(present) - 1)
-    if k < 1:
-        return _normalised(present[:0], present[:0], len(matrix))
-    vectors = Modality.of(matrix, has_value).features[torch.from_numpy(present)]
-    neighbours = exact_neighbours if len(present) <= exact_up_to else approximate_neighbours
-    nearest = neighbours(vectors, k)
-    found = nearest >= 0
-    return _normalised(np.repeat(present, found.sum(axis=1)), present[nearest[found]], len(matrix))
+    nearest = np.full((len(matrix), k), -1, np.int32)
+    width = min(k, len(present) - 1)
+    if width >= 1:
+        vectors = Modality.of(matrix, has_value).features[torch.from_numpy(present)]
+        neighbours = exact_neighbours if len(present) <= exact_up_to else approximate_neighbours
+        found = neighbours(vectors, width)
+        nearest[present, :width] = np.where(found >= 0, present[found], -1)
+    return nearest
+
+
+def item_graph(nearest: np.ndarray, k: int) -> sp.csr_matrix:
+    """D^-1/2 A D^-1/2, where A joins two items if either is among the k nearest of the other.
+
+    Args:
+        nearest: int [n, at least k], as `nearest_items` gives them.
+
+    Returns:
+        float32 CSR [n, n], int32 indices, symmetric, no diagonal; items without neighbours have empty rows.
+    """
+    chosen = nearest[:, :k]
+    found = chosen >= 0
+    return _normalised(np.repeat(np.arange(len(chosen)), found.sum(axis=1)), chosen[found], len(chosen))
+
+
+def weighed(visual: sp.csr_matrix, textual: sp.csr_matrix, visual_weight: float) -> sp.csr_matrix:
+    """w·S_v + (1 − w)·S_t of two graphs of the same items; float32 CSR with int32 indices."""
+    both = (visual * visual_weight + textual * (1 - visual_weight)).tocsr()
+    both.eliminate_zeros()
+    both.sort_indices()
+    return both.astype(np.float32)
 
 
 def exact_neighbours(vectors: Tensor, k: int) -> np.ndarray:

@@ -1,7 +1,9 @@
-"""The recommender that every learned model here is a setting of: an item encoder, propagation layers, a dot product.
+"""The recommender that all learned models but one are settings of: an item encoder, propagation, a product.
 
-layers = 0 and item_encoder = "id" is BPR-MF; layers = 2 is LightGCN; item_encoder = "gated" is the gated LightGCN.
+layers = 0 with item_encoder = "id" is BPR-MF, layers = 2 LightGCN, item_encoder = "gated" the gated LightGCN.
 """
+
+from abc import ABC, abstractmethod
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,18 +12,42 @@ from torch import Tensor, nn
 
 from models.config import RecommenderConfig
 from models.errors import ModelError
-from models.fusion import GatedFusion
-from models.propagation import Propagation
+from models.fusion import Fusion
+from models.propagation import Propagation, SparseMatrix, symmetric_product
 
 INITIAL_STD = 0.1
 
 
-class Recommender(nn.Module):
-    """Users and items as vectors whose product is a preference.
+class VectorModel(nn.Module, ABC):
+    """Users and items as vectors whose product is a preference: what the trainer trains."""
+
+    users: int
+    items: int
+    fusion: Fusion | None
+
+    @abstractmethod
+    def of_batch(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors of a batch's users, then of its items, after and before propagation, [users + items, dim] each.
+
+        Args:
+            user, item: int64, of any two lengths; repeats are allowed.
+        """
+
+    @abstractmethod
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        """Final vectors that score by their product: users float32 [users, dim], items float32 [items, dim]."""
+
+
+class Recommender(VectorModel):
+    """ID vectors and content, propagated over the user-item graph; items also over a frozen graph of like items.
+
+    The latter adds S^n e to an item's final vector, with e its vector before propagation, as in Zhou and Shen, "A Tale
+    of Two Graphs: Freezing and Denoising Graph Structures for Multimodal Recommendation" (FREEDOM), MM 2023.
 
     Args:
         adjacency: see `models.propagation.normalised_adjacency`; unused if config.layers is 0.
-        fusion: the items' content, if config.item_encoder is "gated".
+        fusion: the items' content, unless config.item_encoder is "id".
+        item_graph: S, float32 [items, items], symmetric; unused if config.item_graph_layers is 0.
     """
 
     def __init__(
@@ -30,49 +56,63 @@ class Recommender(nn.Module):
         users: int,
         items: int,
         adjacency: sp.csr_matrix | None = None,
-        fusion: GatedFusion | None = None,
+        fusion: Fusion | None = None,
+        item_graph: sp.csr_matrix | None = None,
     ):
         super().__init__()
-        if (config.item_encoder == "gated") != (fusion is not None):
+        if (config.item_encoder == "id") != (fusion is None):
             raise ModelError(f"item_encoder {config.item_encoder!r} does not fit the content given")
         if not config.use_id and fusion is None:
             raise ModelError("use_id is false, and without content an item would be nothing")
+        if config.item_graph_layers and item_graph is None:
+            raise ModelError("item_graph_layers asks for a graph of items, and there is none")
         self.config, self.users, self.items = config, users, items
         self.user_id = nn.Embedding(users, config.dim)
-        self.item_id = nn.Embedding(items, config.dim) if config.use_id else None
+        own = config.dim - (fusion.dim if fusion and config.content_apart else 0)
+        self.item_id = nn.Embedding(items, own) if config.use_id else None
         self.fusion = fusion
         for table in filter(None, (self.user_id, self.item_id)):
             nn.init.normal_(table.weight, std=INITIAL_STD)
-        self._adjacency = adjacency
+        self._adjacency, self._item_graph = adjacency, item_graph
         self._propagation: Propagation | None = None
+        self._likeness: SparseMatrix | None = None
 
     def layer_0(self) -> tuple[Tensor, Tensor]:
         """Vectors before propagation: of users [users, dim], of items [items, dim]."""
-        item = self.item_id.weight if self.item_id is not None else None
-        if self.fusion is not None:
-            content = self.fusion()
-            item = content if item is None else item + content
-        assert item is not None
+        parts = [table.weight for table in (self.item_id,) if table is not None]
+        parts += [fusion() for fusion in (self.fusion,) if fusion is not None]
+        item = torch.cat(parts, dim=1) if self.config.content_apart else sum(parts[1:], start=parts[0])
         return self.user_id.weight, item
 
     def of_batch(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        """Vectors of a batch's users, then of its items, after and before propagation, [users + items, dim] each.
-
-        Args:
-            user, item: int64, of any two lengths; repeats are allowed.
-        """
-        return self._propagate().at(torch.cat([user, item + self.users]), *self.layer_0())
+        propagation, likeness = self._graphs()
+        users, items = self.layer_0()
+        after, before = propagation.at(torch.cat([user, item + self.users]), users, items)
+        if likeness is not None:
+            alike = self._of_like_items(likeness, items).index_select(0, item)
+            after = torch.cat([after[: len(user)], after[len(user) :] + alike])
+        return after, before
 
     @torch.no_grad()
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
-        """Final vectors that score by their product: users float32 [users, dim], items float32 [items, dim]."""
-        both = self._propagate().everywhere(*self.layer_0()).cpu().numpy()
-        return both[: self.users], both[self.users :]
+        propagation, likeness = self._graphs()
+        users, items = self.layer_0()
+        both = propagation.everywhere(users, items)
+        if likeness is not None:
+            both[self.users :] += self._of_like_items(likeness, items)
+        vectors = both.cpu().numpy()
+        return vectors[: self.users], vectors[self.users :]
 
-    def _propagate(self) -> Propagation:
-        """The propagation on the device where the weights are now."""
+    def _of_like_items(self, likeness: SparseMatrix, items: Tensor) -> Tensor:
+        for _ in range(self.config.item_graph_layers):
+            items = symmetric_product(likeness, items)
+        return items
+
+    def _graphs(self) -> tuple[Propagation, SparseMatrix | None]:
+        """Both graphs on the device where the weights are now."""
         device = self.user_id.weight.device
         if self._propagation is None or self._propagation.device != device:
-            shape = self.users, self.items, self.config.dim, self.config.layers
-            self._propagation = Propagation(self._adjacency, *shape, device)
-        return self._propagation
+            self._propagation = Propagation(self._adjacency, self.users + self.items, self.config.layers, device)
+            if self.config.item_graph_layers and self._item_graph is not None:
+                self._likeness = SparseMatrix(self._item_graph, device)
+        return self._propagation, self._likeness

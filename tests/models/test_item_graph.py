@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models import item_graph as module
-from models.item_graph import approximate_neighbours, exact_neighbours, item_graph
+from models.item_graph import approximate_neighbours, exact_neighbours, item_graph, nearest_items, weighed
 from models.ranking import top_k
 
 
@@ -39,7 +39,7 @@ def test_the_graph_is_its_definition(seed: int, items: int, k: int, missing: flo
     rng = np.random.default_rng(seed)
     matrix = rng.normal(3, 1, size=(items, 6)).astype(np.float32)
     has_value = rng.random(items) >= missing
-    graph = item_graph(matrix, has_value, k)
+    graph = item_graph(nearest_items(matrix, has_value, k), k)
     np.testing.assert_allclose(graph.toarray(), slow_graph(matrix, has_value, k), rtol=1e-5)
     assert (graph.dtype, graph.indices.dtype, graph.indptr.dtype) == (np.float32, np.int32, np.int32)
     assert graph.has_canonical_format
@@ -49,11 +49,11 @@ def test_the_graph_is_its_definition(seed: int, items: int, k: int, missing: flo
 def test_what_an_item_without_a_value_holds_changes_nothing() -> None:
     rng = np.random.default_rng(0)
     matrix, has_value = rng.normal(size=(30, 4)).astype(np.float32), np.arange(30) % 3 > 0
-    graph = item_graph(matrix, has_value, 5)
+    graph = item_graph(nearest_items(matrix, has_value, 5), 5)
     assert (np.diff(graph.indptr)[~has_value] == 0).all()
     assert (np.diff(graph.indptr)[has_value] >= 5).all()
     matrix[~has_value] = np.nan
-    np.testing.assert_array_equal(item_graph(matrix, has_value, 5).toarray(), graph.toarray())
+    np.testing.assert_array_equal(item_graph(nearest_items(matrix, has_value, 5), 5).toarray(), graph.toarray())
 
 
 def test_blocks_bound_the_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,15 +106,33 @@ def test_approximate_neighbours_are_nearly_the_nearest_even_beside_many_equal_it
 
 def test_many_items_are_joined_by_the_approximate_way() -> None:
     matrix, has_value = clusters(items=500, dim=16, count=10).numpy(), np.arange(500) % 5 > 0
-    exact, approximate = (item_graph(matrix, has_value, 10, exact_up_to) for exact_up_to in (400, 399))
+    lists = (nearest_items(matrix, has_value, 10, exact_up_to) for exact_up_to in (400, 399))
+    exact, approximate = (item_graph(nearest, 10) for nearest in lists)
     np.testing.assert_array_equal(approximate.toarray(), approximate.T.toarray())
     assert (np.diff(approximate.indptr)[~has_value] == 0).all()
     assert (exact.astype(bool) != approximate.astype(bool)).nnz <= 0.02 * exact.nnz
     with patch.object(module, "exact_neighbours", side_effect=AssertionError):
-        item_graph(matrix, has_value, 10, exact_up_to=399)
+        nearest_items(matrix, has_value, 10, exact_up_to=399)
 
 
 def test_one_thread_finds_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     vectors = clusters(items=1000, dim=16, count=3)
     np.testing.assert_array_equal(approximate_neighbours(vectors, 10), approximate_neighbours(vectors, 10))
+
+
+def test_a_smaller_graph_is_cut_from_the_same_lists() -> None:
+    matrix, has_value = clusters(items=60, dim=8, count=3).numpy(), np.ones(60, bool)
+    longer = item_graph(nearest_items(matrix, has_value, 9), 4)
+    np.testing.assert_array_equal(longer.toarray(), item_graph(nearest_items(matrix, has_value, 4), 4).toarray())
+
+
+def test_two_views_are_weighed_in_one_graph() -> None:
+    # Items 0 and 1 look alike, items 1 and 2 read alike: one edge each, of degree 1 on both ends.
+    visual = item_graph(np.array([[1], [0], [-1]]), 1)
+    textual = item_graph(np.array([[-1], [2], [1]]), 1)
+    expected = np.array([[0, 0.3, 0], [0.3, 0, 0.7], [0, 0.7, 0]])
+    found = weighed(visual, textual, 0.3)
+    np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
+    assert (found.dtype, found.indices.dtype) == (np.float32, np.int32)
+    assert weighed(visual, textual, 1).nnz == 2
