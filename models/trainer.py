@@ -1,20 +1,39 @@
-"""One trainer for every recommender: seeded batches, early stopping on validation, the best weights kept."""
+"""One trainer for every model of vectors: seeded batches, early stopping on validation, the best weights kept.
 
+Training that was broken off goes on from its last checkpoint, and ends with the same weights as if it had not been (on
+a CPU, with the same number of threads).
+"""
+
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
+from pydantic import BaseModel
+from torch import Tensor
 
 from models.config import TrainerConfig
 from models.objectives import Objective, objective_of
-from models.recommender import Recommender
+from models.recommender import VectorModel
 
 Validate = Callable[[np.ndarray, np.ndarray], float]
+State = dict[str, np.ndarray]
 
 
-@dataclass
-class History:
+class Checkpoint(Protocol):
+    """Where the state of one training is kept between two processes."""
+
+    def load(self) -> tuple[State, str] | None:
+        """What was saved last, if anything."""
+        ...
+
+    def save(self, arrays: State, facts: str) -> None:
+        """Keep this in place of what was saved before, whole or not at all."""
+        ...
+
+
+class History(BaseModel):
     """What training saw.
 
     Attributes:
@@ -22,23 +41,31 @@ class History:
         collision_rate: share of the drawn negatives of every epoch that their user has in train.
         validation: (epoch, validation metric) of every look.
         best_epoch, best_value: the look whose weights were kept.
+        seconds: that it took, looks included, without what a process lost that was ended before a checkpoint.
     """
 
-    loss: list[float] = field(default_factory=list)
-    collision_rate: list[float] = field(default_factory=list)
-    validation: list[tuple[int, float]] = field(default_factory=list)
+    loss: list[float] = []
+    collision_rate: list[float] = []
+    validation: list[tuple[int, float]] = []
     best_epoch: int = 0
     best_value: float = -1.0
+    seconds: float = 0.0
+
+    def ended(self, config: TrainerConfig) -> bool:
+        """Whether validation has not improved for as long as `config` allows, or all epochs are done."""
+        since_best = self.validation[-1][0] - self.best_epoch if self.validation else 0
+        return len(self.loss) >= config.max_epochs or since_best >= config.patience * config.evaluate_every
 
 
 def train(
-    model: Recommender,
+    model: VectorModel,
     user: np.ndarray,
     item: np.ndarray,
     config: TrainerConfig,
     device: torch.device,
     validate: Validate,
     on_epoch: Callable[[], None],
+    checkpoint: Checkpoint | None = None,
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
@@ -46,6 +73,7 @@ def train(
         user, item: int [train], each pair once.
         validate: from user vectors [users, dim] and item vectors [items, dim] to a value, the higher the better.
         on_epoch: called after every epoch.
+        checkpoint: of this training alone; saved after every look at validation, and gone on from where it has one.
     """
     model.to(device)
     generator = torch.Generator(device).manual_seed(config.seed)
@@ -53,26 +81,33 @@ def train(
     objective = objective_of(config, pairs[0], pairs[1], model.users, model.items)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     history, best = History(), _weights(model)
-    for epoch in range(1, config.max_epochs + 1):
+    saved = checkpoint.load() if checkpoint else None
+    if saved:
+        history = History.model_validate_json(saved[1])
+        best = _restore(saved[0], model, optimiser, generator)
+    before = history.seconds - time.perf_counter()
+    while not history.ended(config):
         loss, collisions = _epoch(model, pairs, objective, optimiser, config.batch_size, generator)
         history.loss.append(loss)
         history.collision_rate.append(collisions)
         on_epoch()
+        epoch = len(history.loss)
         if epoch % config.evaluate_every and epoch != config.max_epochs:
             continue
         value = validate(*model.vectors())
         history.validation.append((epoch, value))
         if value > history.best_value:
             history.best_epoch, history.best_value, best = epoch, value, _weights(model)
-        elif epoch - history.best_epoch >= config.patience * config.evaluate_every:
-            break
+        history.seconds = before + time.perf_counter()
+        if checkpoint:
+            checkpoint.save(_state(model, best, optimiser, generator), history.model_dump_json())
     model.load_state_dict(best)
     return history
 
 
 def _epoch(
-    model: Recommender,
-    pairs: torch.Tensor,
+    model: VectorModel,
+    pairs: Tensor,
     objective: Objective,
     optimiser: torch.optim.Optimizer,
     batch_size: int,
@@ -93,5 +128,38 @@ def _epoch(
     return loss, collisions
 
 
-def _weights(model: Recommender) -> dict[str, torch.Tensor]:
+def _weights(model: VectorModel) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
+
+
+def _state(
+    model: VectorModel, best: dict[str, Tensor], optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> State:
+    """Everything that the next epoch depends on, as arrays by name."""
+    moments = {
+        f"{number}.{name}": value
+        for number, state in optimiser.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    parts = {"model": model.state_dict(), "best": best, "optimiser": moments, "random": {"": generator.get_state()}}
+    return {
+        f"{part}/{name}": value.detach().cpu().numpy() for part, found in parts.items() for name, value in found.items()
+    }
+
+
+def _restore(
+    arrays: State, model: VectorModel, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Put the state of `_state` back, and return the best weights."""
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, array in arrays.items():
+        part, name = key.split("/", 1)
+        parts.setdefault(part, {})[name] = torch.from_numpy(np.array(array))
+    model.load_state_dict(parts["model"])
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, value in parts["optimiser"].items():
+        number, name = key.split(".")
+        moments.setdefault(int(number), {})[name] = value
+    optimiser.load_state_dict({"state": moments, "param_groups": optimiser.state_dict()["param_groups"]})
+    generator.set_state(parts["random"][""])
+    return {name: value.to(next(model.parameters()).device) for name, value in parts["best"].items()}

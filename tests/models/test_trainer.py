@@ -8,7 +8,7 @@ from models.config import RecommenderConfig, TrainerConfig
 from models.errors import ModelError
 from models.propagation import normalised_adjacency
 from models.recommender import Recommender
-from models.trainer import History, train
+from models.trainer import Checkpoint, History, train
 
 USERS, ITEMS = 40, 30
 KINDS = ("shared", "in_batch", "both")
@@ -22,13 +22,14 @@ def two_camps(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return user, item
 
 
-def fitted(layers: int, validate, **config) -> tuple[Recommender, History]:
+def fitted(layers: int, validate, checkpoint: Checkpoint | None = None, **config) -> tuple[Recommender, History]:
     user, item = two_camps()
     torch.manual_seed(0)
     graph = normalised_adjacency(user, item, USERS, ITEMS)
     model = Recommender(RecommenderConfig(layers=layers, dim=8), USERS, ITEMS, graph)
     settings = TrainerConfig(**{"learning_rate": 0.02, "batch_size": 64, "max_epochs": 40, "patience": 100, **config})
-    return model, train(model, user, item, settings, torch.device("cpu"), validate, lambda: None)
+    history = train(model, user, item, settings, torch.device("cpu"), validate, lambda: None, checkpoint)
+    return model, history
 
 
 def camp_auc(users: np.ndarray, items: np.ndarray) -> float:
@@ -81,6 +82,45 @@ def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best() -> None:
     assert [epoch for epoch, _ in history.validation] == [2, 4, 6, 8, 10]
     assert (history.best_epoch, history.best_value) == (4, 0.5)
     np.testing.assert_array_equal(model.vectors()[0], seen[1])
+
+
+class Kept:
+    """A checkpoint in memory, whose saving can be told to end the process after some looks."""
+
+    def __init__(self, dies_after: int | None = None):
+        self.saved: tuple[dict[str, np.ndarray], str] | None = None
+        self.looks, self.dies_after = 0, dies_after
+
+    def load(self) -> tuple[dict[str, np.ndarray], str] | None:
+        return self.saved
+
+    def save(self, arrays: dict[str, np.ndarray], facts: str) -> None:
+        self.saved = {name: array.copy() for name, array in arrays.items()}, facts
+        self.looks += 1
+        if self.looks == self.dies_after:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("negatives", [{}, {"loss": "softmax", "softmax_negatives": "both"}])
+def test_training_that_broke_off_ends_with_the_same_weights(negatives: dict) -> None:
+    config = {"max_epochs": 14, "evaluate_every": 3, "loss": "bpr"} | negatives
+    whole, expected = fitted(2, camp_auc, **config)
+    checkpoint = Kept(dies_after=2)
+    with pytest.raises(KeyboardInterrupt):
+        fitted(2, camp_auc, checkpoint, **config)
+    checkpoint.dies_after = None
+    looked: list[int] = []
+
+    def validate(users: np.ndarray, items: np.ndarray) -> float:
+        looked.append(1)
+        return camp_auc(users, items)
+
+    resumed, history = fitted(2, validate, checkpoint, **config)
+    assert len(looked) == 3  # of the epochs 9, 12 and 14; those of 3 and 6 were kept
+    np.testing.assert_array_equal(resumed.vectors()[0], whole.vectors()[0])
+    np.testing.assert_array_equal(resumed.vectors()[1], whole.vectors()[1])
+    assert history.model_dump(exclude={"seconds"}) == expected.model_dump(exclude={"seconds"})
+    fitted(2, lambda *_: pytest.fail("what has ended is not trained again"), checkpoint, **config)
 
 
 def test_content_and_its_absence_must_fit_the_encoder() -> None:
