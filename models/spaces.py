@@ -1,0 +1,73 @@
+"""What is searched when a model is tuned, and where the search starts. Importing this costs nothing.
+
+Every model under every loss gets the same number of trials. What a model is (`models.zoo`) is not searched, nor what a
+dataset's settings or a run's config fix.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from models.config import Loss
+from models.zoo import LEARNED
+
+
+@dataclass(frozen=True)
+class Between:
+    """Any number from `low` to `high`, drawn evenly by its logarithm."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values."""
+
+    values: tuple[Any, ...]
+
+
+Space: TypeAlias = dict[str, Between | OneOf]
+
+DESCENT: Space = {"learning_rate": Between(5e-4, 2e-2), "l2": Between(1e-6, 1e-1)}
+SCORE: Space = {"score": OneOf(("dot", "cosine"))}
+LAYERS: Space = {"layers": OneOf((1, 2, 3))}
+ITEM_GRAPH: Space = {
+    "item_graph_layers": OneOf((0, 1, 2)),
+    "knn_k": OneOf((5, 10, 20)),
+    "visual_weight": OneOf((0.1, 0.5, 0.9)),
+}
+BY_LOSS: dict[Loss, Space] = {
+    "bpr": {},
+    "softmax": {
+        "temperature": Between(0.05, 0.5),
+        "softmax_negatives": OneOf(("shared", "in_batch", "both")),
+        "logq_weight": OneOf((0.0, 0.5, 1.0)),
+    },
+}
+# The first trials: settings that have served elsewhere, so that few trials are not all spent on finding the region.
+STARTS: dict[Loss, tuple[dict[str, Any], ...]] = {
+    "bpr": (
+        {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot"},
+        {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot"},
+    ),
+    "softmax": (
+        {"learning_rate": 5e-3, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": "shared", "score": "dot"},
+        {"learning_rate": 2e-3, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": "in_batch", "score": "cosine"},
+    ),
+}
+
+COUNTED_SPACES: dict[str, Space] = {
+    "ease": {"regularisation": OneOf((50.0, 100.0, 200.0, 400.0, 800.0))},
+    "item_knn": {"neighbours": OneOf((20, 100, 500, 1000)), "shrinkage": OneOf((0.0, 20.0, 200.0))},
+}
+
+
+def space_of(model: str, loss: Loss) -> Space:
+    """What is searched for a learned model under a loss."""
+    kind = LEARNED[model]
+    space = DESCENT | SCORE | BY_LOSS[loss]
+    if "layers" not in kind.made_of:
+        space |= LAYERS
+    if kind.item_graph:
+        space |= ITEM_GRAPH
+    return space

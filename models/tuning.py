@@ -1,0 +1,147 @@
+"""The search for a model's hyper-parameters by successive halving: the same trials and seconds for every model.
+
+Karnin, Koren and Somekh, "Almost Optimal Exploration in Multi-Armed Bandits", ICML 2013; Jamieson and Talwalkar, AISTATS
+2016: all configurations are trained for a few epochs, the better third for three times as many, and so on. What is tried
+comes from `optuna`: a scrambled Sobol sequence, which few points cover a space with evenly.
+"""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from models.errors import ModelError
+from models.spaces import Between, Space
+
+logger = logging.getLogger(__name__)
+
+Run = Callable[[dict[str, Any], int, Callable[[float], None]], None]
+REDUCTION = 3
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What one search may cost.
+
+    Attributes:
+        trials: configurations tried.
+        seconds: after so many no training is begun, and the one under way ends at its next look at validation.
+        first_epochs, last_epochs: epochs of every configuration at first, and of the last ones.
+    """
+
+    trials: int
+    seconds: float
+    first_epochs: int
+    last_epochs: int
+
+    def rungs(self) -> Iterator[tuple[int, int]]:
+        """How many configurations are trained for how many epochs, until one or two are left or epochs are at most."""
+        trials, epochs = self.trials, min(self.first_epochs, self.last_epochs)
+        yield trials, epochs
+        while trials > 2 and epochs < self.last_epochs:
+            trials, epochs = -(-trials // REDUCTION), min(epochs * REDUCTION, self.last_epochs)
+            yield trials, epochs
+
+
+@dataclass
+class Trial:
+    """One configuration that was tried.
+
+    Attributes:
+        values: what was tried, by setting.
+        value: the best validation metric that it showed.
+        epochs: how far it was trained.
+        ended: whether it was among the last ones, was worse than others, was cut by the clock, or broke down.
+    """
+
+    values: dict[str, Any]
+    value: float = 0.0
+    epochs: int = 0
+    seconds: float = 0.0
+    ended: Literal["complete", "worse", "time", "failed"] = "time"
+
+
+class _TimeIsUp(Exception):  # noqa: N818
+    """The search has used its seconds."""
+
+
+def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed: int, run: Run) -> list[Trial]:
+    """Try configurations of `space`, the `starts` first.
+
+    Args:
+        starts: values of settings; those outside of `space` are ignored, those missing are drawn.
+        run: trains with some values for so many epochs, from the beginning, and calls back at every look with the
+            validation metric.
+
+    Returns:
+        All trials, in the order of their proposal.
+
+    Raises:
+        ModelError: no trial came to a value.
+    """
+    trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
+    ends = time.perf_counter() + budget.seconds
+    alive = list(trials)
+    try:
+        for count, epochs in budget.rungs():
+            alive.sort(key=lambda trial: -trial.value)
+            for trial in alive[count:]:
+                trial.ended = "worse"
+            alive = alive[:count]
+            for trial in alive:
+                _train(trial, epochs, ends, run)
+            alive = [trial for trial in alive if trial.ended != "failed"]
+        for trial in alive:
+            trial.ended = "complete"
+    except _TimeIsUp:
+        pass
+    if not any(trial.value > 0 for trial in trials):
+        raise ModelError("tuning found no configuration with a validation NDCG@20 above 0; raise 'tuning_seconds'")
+    return [trial for trial in trials if trial.epochs or trial.ended == "failed"]
+
+
+def _train(trial: Trial, epochs: int, ends: float, run: Run) -> None:
+    """Train one configuration for `epochs`, and note what came of it."""
+    begun = time.perf_counter()
+
+    def look(value: float) -> None:
+        trial.value = max(trial.value, value)
+        if time.perf_counter() > ends:
+            raise _TimeIsUp
+
+    if begun > ends:
+        raise _TimeIsUp
+    trial.epochs = epochs
+    try:
+        run(trial.values, epochs, look)
+    except ModelError:  # such as scores that are no numbers
+        trial.ended = "failed"
+    finally:
+        trial.seconds += time.perf_counter() - begun
+
+
+def best_of(trials: Sequence[Trial]) -> Trial:
+    """The trial with the best validation metric, the earliest of equals."""
+    return max(trials, key=lambda trial: trial.value)
+
+
+def proposals(space: Space, starts: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
+    """`count` configurations: the starts, filled up with drawn values, then drawn ones."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
+    study = optuna.create_study(sampler=sampler)
+    ranges: dict[str, Any] = {}
+    for name, options in space.items():
+        if isinstance(options, Between):
+            ranges[name] = optuna.distributions.FloatDistribution(options.low, options.high, log=True)
+        else:
+            ranges[name] = optuna.distributions.CategoricalDistribution(options.values)
+    for values in starts[:count]:
+        study.enqueue_trial({name: value for name, value in values.items() if name in space})
+    return [dict(study.ask(ranges).params) for _ in range(count)]
