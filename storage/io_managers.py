@@ -15,9 +15,10 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
+from storage.arrays import NearestItems, read_nearest, write_nearest
 from storage.errors import InputError
 from storage.layout import DataRoot, Manifest, Recipe
-from storage.models import SavedModel, read_model, write_model
+from storage.models import SavedModels, read_models, write_models
 from storage.publish import publishing, sha256_of
 from storage.tables import (
     CodedReviews,
@@ -36,12 +37,13 @@ class Made:
     """What an asset function returns: its value, and what a person wants to know of it.
 
     `metadata` may be a function; it is called after the value was written, when a stream has been counted.
-    `about` goes into the metadata of a Parquet file.
+    `about` goes into the metadata of a Parquet file. `published` is called when all is on disk, to tidy up.
     """
 
     value: Any
     metadata: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+    published: Callable[[], object] | None = None
 
 
 def markdown(text: str) -> dict[str, str]:
@@ -109,6 +111,8 @@ class PublishingIOManager(dg.IOManager):
             rows=published.rows,
         )
         self.root.write_manifest(manifest)
+        if obj.made.published:
+            obj.made.published()
         obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
         obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
@@ -139,27 +143,32 @@ class TablesIOManager(PublishingIOManager):
 
 
 class ArraysIOManager(PublishingIOManager):
-    """Sparse matrices, as `.npz` without pickle."""
+    """Sparse matrices and lists of neighbours, as `.npz` without pickle."""
 
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
         path = self.root.path(asset, dataset, ".npz")
-        with publishing(path) as partial, partial.open("wb") as file:
-            sp.save_npz(file, made.value, compressed=False)
-        return Published(path, sha256_of(path)[:16], made.value.nnz)
+        if isinstance(made.value, NearestItems):
+            rows = len(made.value.visual)
+            write_nearest(path, made.value)
+        else:
+            rows = made.value.nnz
+            with publishing(path) as partial, partial.open("wb") as file:
+                sp.save_npz(file, made.value, compressed=False)
+        return Published(path, sha256_of(path)[:16], rows)
 
-    def load(self, path: Path, annotation: Any) -> sp.csr_matrix:
-        return sp.load_npz(path)
+    def load(self, path: Path, annotation: Any) -> sp.csr_matrix | NearestItems:
+        return read_nearest(path) if annotation is NearestItems else sp.load_npz(path)
 
 
 class ModelsIOManager(PublishingIOManager):
-    """Trained models, each an immutable version."""
+    """The fits of a model, together an immutable version."""
 
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
-        path, version = write_model(self.root.path(asset, dataset), made.value)
+        path, version = write_models(self.root.path(asset, dataset), made.value)
         return Published(path, version)
 
-    def load(self, path: Path, annotation: Any) -> SavedModel:
-        return read_model(path)
+    def load(self, path: Path, annotation: Any) -> SavedModels:
+        return read_models(path)
 
 
 class FilesIOManager(PublishingIOManager):

@@ -1,43 +1,119 @@
-"""Trained models on disk: safetensors weights and a JSON config in one folder; nothing is ever unpickled."""
+"""Trained models on disk: safetensors weights and a JSON config in a folder each; nothing is ever unpickled."""
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
-from storage.publish import publishing
+from storage.publish import publish_bytes, publishing
+
+logger = logging.getLogger(__name__)
+
+INDEX, WEIGHTS, CONFIG = "fits.json", "model.safetensors", "config.json"
 
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A trained model as arrays and facts.
+    """One fit of a model as arrays and facts.
 
     Attributes:
-        tensors: `user_vectors` float32 [m, d] and `item_vectors` float32 [n, d], which score every pair by themselves,
-            and the weights they were made of.
-        config: JSON-compatible facts: model, loss, score, hyper-parameters, training curves.
+        tensors: what scores every pair by itself, such as `user_vectors` float32 [m, d] and `item_vectors` float32
+            [n, d], and the weights that these were made of.
+        config: JSON-compatible facts: model, kind, loss, seed, score, hyper-parameters, training curves.
     """
 
     tensors: dict[str, np.ndarray]
-    config: dict
+    config: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What tells this fit from the others of its model."""
+        return f"{self.config['loss']}-{self.config['seed']}"
 
 
-def write_model(folder: Path, model: SavedModel) -> tuple[Path, str]:
-    """Publish a model as an immutable version below `folder`, named by its content; return its path and version."""
-    weights = save(model.tensors)
-    config = json.dumps(model.config, indent=1, sort_keys=True).encode()
-    version = hashlib.sha256(weights + config).hexdigest()[:16]
+@dataclass(frozen=True)
+class SavedModels:
+    """All fits of one model, of every loss and seed; the first is the one that recommends.
+
+    There is none where a model could not be had for a dataset; `skipped` then says why.
+    """
+
+    fits: tuple[SavedModel, ...]
+    skipped: str = ""
+
+    @property
+    def main(self) -> SavedModel:
+        return self.fits[0]
+
+    def of_loss(self, loss: str) -> tuple[SavedModel, ...]:
+        """The fits of one loss, in the order of their seeds."""
+        return tuple(fit for fit in self.fits if fit.config["loss"] == loss)
+
+    def losses(self) -> tuple[str, ...]:
+        """Every loss that there are fits of, once."""
+        return tuple(dict.fromkeys(fit.config["loss"] for fit in self.fits))
+
+    def best(self) -> tuple[SavedModel, ...]:
+        """The fits of the loss that was best on validation, by the mean over seeds."""
+        return max(map(self.of_loss, self.losses()), key=mean_validation, default=())
+
+
+def mean_validation(fits: tuple[SavedModel, ...]) -> float:
+    """The mean of what fits reached on validation; 0 for those that were never validated."""
+    return float(np.mean([fit.config.get("validation_ndcg@20", 0.0) for fit in fits]))
+
+
+def write_models(folder: Path, models: SavedModels) -> tuple[Path, str]:
+    """Publish fits as an immutable version below `folder`, named by its content; return its path and version."""
+    index = json.dumps({"fits": [model.name for model in models.fits], "skipped": models.skipped}).encode()
+    files = {INDEX: index}
+    for model in models.fits:
+        files[f"{model.name}/{WEIGHTS}"] = save(model.tensors)
+        files[f"{model.name}/{CONFIG}"] = json.dumps(model.config, indent=1, sort_keys=True).encode()
+    digest = hashlib.sha256()
+    for content in files.values():
+        digest.update(content)
+    version = digest.hexdigest()[:16]
     with publishing(folder / version) as partial:
-        partial.mkdir()
-        (partial / "model.safetensors").write_bytes(weights)
-        (partial / "config.json").write_bytes(config)
+        for name, content in files.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            (partial / name).write_bytes(content)
     return folder / version, version
 
 
-def read_model(folder: Path) -> SavedModel:
+def read_models(folder: Path) -> SavedModels:
     """Load one version of a model."""
-    config = json.loads((folder / "config.json").read_bytes())
-    return SavedModel(load_file(folder / "model.safetensors"), config)
+    index = json.loads((folder / INDEX).read_bytes())
+    return SavedModels(tuple(read_model(folder / name) for name in index["fits"]), index["skipped"])
+
+
+def read_model(folder: Path) -> SavedModel:
+    """Load one fit."""
+    return SavedModel(load_file(folder / WEIGHTS), json.loads((folder / CONFIG).read_bytes()))
+
+
+@dataclass(frozen=True)
+class FileCheckpoint:
+    """The state of one training, in one file that is replaced whole."""
+
+    path: Path
+
+    def save(self, arrays: dict[str, np.ndarray], facts: str) -> None:
+        publish_bytes(self.path, save(arrays, metadata={"facts": facts}))
+
+    def load(self) -> tuple[dict[str, np.ndarray], str] | None:
+        """What was saved last; None, with a warning, where it cannot be read."""
+        if not self.path.exists():
+            return None
+        try:
+            with safe_open(self.path, "np") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()["facts"]  # noqa: SIM118
+        except (SafetensorError, TypeError, KeyError):
+            logger.warning(f"a checkpoint of {self.path.parent.name} cannot be read; training starts anew")
+            return None

@@ -66,6 +66,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("content", pa.binary()),  # null as well where a picture of that sha256 is stored already
         ]
     ),
+    "tuning": pa.schema(
+        [
+            ("model", pa.string()),
+            ("loss", pa.string()),
+            ("trial", pa.int32()),
+            ("values", pa.string()),  # JSON, by setting
+            ("validation_ndcg", pa.float64()),  # at 20, the best that the trial showed
+            ("epochs", pa.int32()),
+            ("seconds", pa.float64()),
+            ("ended", pa.string()),  # complete, worse, time or failed
+            ("chosen", pa.bool_()),
+        ]
+    ),
     "leaderboard": pa.schema(
         [
             ("dataset", pa.string()),
