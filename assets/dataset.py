@@ -1,10 +1,11 @@
 """What all assets share: datasets as partitions, the settings in force, and the one decorator that applies both."""
 
 import functools
+import hashlib
 import inspect
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -34,6 +35,13 @@ class Stage:
     asset: str
     dataset: Dataset
     root: DataRoot
+    recipe: Recipe | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of everything that the asset is made of: the name of what is kept of work under way."""
+        assert self.recipe is not None
+        return hashlib.sha256(self.recipe.model_dump_json().encode()).hexdigest()[:12]
 
     def progress(self, total: int | None, unit: str) -> Progress:
         return Progress(f"{self.asset} {self.dataset.name}", total, unit)
@@ -53,6 +61,9 @@ def dataset_asset(
     outside: Callable[[Any], dict[str, str]] | None = None,
     starts_numbering: bool = False,
     deps: Sequence[str] = (),
+    name: str | None = None,
+    description: str | None = None,
+    inputs: Mapping[str, Any] | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
     """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
 
@@ -62,11 +73,13 @@ def dataset_asset(
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
             be of one mind about its data version.
         deps: upstream assets that the function reads by itself.
+        name, description: of the asset; the function's own by default.
+        inputs: upstream assets and the types to load them as, where the function takes them as `**inputs`.
     """
 
     def decorate(function: AssetFunction) -> dg.AssetsDefinition:
         @functools.wraps(function)
-        def make(context: dg.AssetExecutionContext, config: StageSettings, **inputs: Any) -> Any:
+        def make(context: dg.AssetExecutionContext, config: StageSettings, **loaded: Any) -> Any:
             started = time.perf_counter()
             with as_failure(context.partition_key, InputError, ModelError):
                 stage = _stage(context)
@@ -84,13 +97,14 @@ def dataset_asset(
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
                 if last and last.recipe == recipe and not in_force.force:
                     return _used_again(context, stage, last)
-                value = function(stage, in_force, **inputs)
+                value = function(replace(stage, recipe=recipe), in_force, **loaded)
             made = value if isinstance(value, Made) else Made(value)
             return Product(made, context, stage.dataset.name, recipe, numbering, starts_numbering, started)
 
-        make.__signature__ = _dagster_signature(function)  # type: ignore[attr-defined]
+        make.__signature__ = _dagster_signature(function, inputs or {})  # type: ignore[attr-defined]
         return dg.asset(
-            description=inspect.getdoc(function),
+            name=name or function.__name__,
+            description=description or inspect.getdoc(function),
             partitions_def=DATASETS,
             group_name=group,
             kinds=kinds,
@@ -188,8 +202,13 @@ def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
     return {table: version for table, (_, version) in numbering.items()}
 
 
-def _dagster_signature(function: Callable[..., Any]) -> inspect.Signature:
+def _dagster_signature(function: Callable[..., Any], inputs: Mapping[str, Any]) -> inspect.Signature:
     """The function's signature with Dagster's context in place of the stage, and no promise about the output."""
-    _, config, *inputs = inspect.signature(function).parameters.values()
+    _, config, *own = inspect.signature(function).parameters.values()
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
-    return inspect.Signature([context, config, *inputs])
+    named = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    many = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
+        for name, kind in inputs.items()
+    ]
+    return inspect.Signature([context, config, *named, *many])

@@ -9,7 +9,8 @@ from typing import Literal, TypeAlias
 import dagster as dg
 from pydantic import Field
 
-from models.config import TrainerConfig
+from models.config import LOSSES, DescentSettings, Loss, VectorSettings
+from models.zoo import MAX_ITEMS
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
 PRECISION = "Arithmetic of the encoder; auto takes half precision where the hardware has it, fp32 is exact."
@@ -119,17 +120,53 @@ class TextEncoderSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class ModelSettings(TrainerConfig, StageSettings):
+class LearnedSettings(VectorSettings, DescentSettings, StageSettings):
+    """What every learned model has, and what tuning chooses where neither catalogue nor run config fix it."""
+
+    loss: Literal["both", "bpr", "softmax"] = Field(
+        "both", description="What training minimises: pairwise BPR, a softmax over sampled negatives, or each, apart."
+    )
+
+    @property
+    def losses(self) -> tuple[Loss, ...]:
+        """The losses that this asks for."""
+        return LOSSES if self.loss == "both" else (self.loss,)
+
+
+class TuningSettings(LearnedSettings):
+    """The search for hyper-parameters, of the same size for every model and loss."""
+
+    tuning_trials: int = Field(16, ge=0, description="Configurations tried a model and loss; 0: defaults.")
+    tuning_seconds: float = Field(600, gt=0, description="Seconds of the search for one model and loss.")
+    tuning_seed: int = Field(0, ge=0, description="Seed of what is tried.")
+    max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
+
+
+class ModelSettings(LearnedSettings):
     """Training of a recommender whose make-up is given by its name."""
 
-    dim: int = Field(64, ge=1, description="Length of user and item vectors.")
-    score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
+    seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
 
 
-class GatedSettings(ModelSettings):
-    """Training of the gated recommender."""
+class ItemKnnSettings(StageSettings):
+    """Likeness of items by who has them."""
 
-    use_id: bool = Field(True, description="Whether an item has a vector of its own beside its content.")
+    neighbours: int = Field(100, ge=1, description="Nearest items that count.")
+    shrinkage: float = Field(0.0, ge=0, description="Takes trust from likeness that rests on few users.")
+    max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
+
+
+class EaseSettings(StageSettings):
+    """Ridge regression of every item on the others."""
+
+    regularisation: float = Field(200.0, gt=0, description="Weight λ of the squared weights.")
+    max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
+
+
+class ItemGraphSettings(StageSettings):
+    """The nearest items in embedding space."""
+
+    knn_max: int = Field(20, ge=1, le=100, description="Neighbours kept of every item; 'knn_k' of them are used.")
 
 
 class EvaluationSettings(StageSettings):
@@ -161,8 +198,11 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     PictureSettings,
     ImageEncoderSettings,
     TextEncoderSettings,
+    ItemGraphSettings,
+    TuningSettings,
     ModelSettings,
-    GatedSettings,
+    ItemKnnSettings,
+    EaseSettings,
     EvaluationSettings,
     RecommendationSettings,
     ReportSettings,

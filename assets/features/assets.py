@@ -12,13 +12,15 @@ from assets.features.embed import Encoded, Told, embed, embedding_rows
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space
 from assets.features.looks import picture_looks, text_looks
 from assets.features.pictures import is_local, picture_folder, pictures_by_item, pictures_of, wanted_pictures
-from assets.settings import ImageEncoderSettings, PictureSettings, TextEncoderSettings
+from assets.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
+from storage.arrays import NearestItems
 from storage.attempts import Attempts
 from storage.client import FetchLimits
 from storage.embedding_store import space_name
 from storage.fetch import Again, Source, fetch_pictures
 from storage.io_managers import Made
 from storage.statuses import OK
+from storage.tables import Embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -115,6 +117,28 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
     about = {"encoder": config.text_encoder, "weights": config.text_encoder}
     return embedding_rows(item_index, embedded, about, counted(missing), text_looks(embedded, titles))
+
+
+@dataset_asset(group="features", kinds={"numpy"}, code_version="1", io_manager="arrays", reuse=True)
+def item_graph(
+    stage: Stage,
+    config: ItemGraphSettings,
+    item_index: pa.Table,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+) -> Made:
+    """The items of the core nearest to each by picture and by text; a model joins the first `knn_k` of them to a graph.
+
+    There each pair counts both ways, and edges are weighed by the degrees of their ends. An item without a picture, or
+    without a text, has no edges of that kind.
+    """
+    from models.item_graph import nearest_items
+
+    views = {"visual": image_embeddings, "textual": text_embeddings}
+    core = item_index["in_core"].to_numpy()
+    nearest = {name: nearest_items(view.matrix, view.has_value & core, config.knn_max) for name, view in views.items()}
+    facts = {f"items_with_{name}_neighbours": int((found[:, 0] >= 0).sum()) for name, found in nearest.items()}
+    return Made(NearestItems(**nearest), facts)
 
 
 def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:

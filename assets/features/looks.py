@@ -1,6 +1,5 @@
 """What a person looks at to believe an embedding: pictures, lengths and neighbours, as Markdown for the UI."""
 
-import base64
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from assets.features.embed import Embedded
+from assets.inline import inline, inline_figure
 from storage.io_managers import markdown
 from storage.pictures import PictureStore
 
@@ -96,7 +96,7 @@ def picture_grid(lines: Sequence[Sequence[bytes]], columns: int) -> str:
             sheet.paste(_thumbnail(content), (x * TILE, y * TILE))
     file = BytesIO()
     sheet.save(file, "JPEG", quality=80)
-    return _inline(file.getvalue(), "jpeg")
+    return inline(file.getvalue(), "jpeg")
 
 
 def norm_histogram(norms: np.ndarray) -> str:
@@ -107,9 +107,7 @@ def norm_histogram(norms: np.ndarray) -> str:
     axes = figure.subplots()
     axes.hist(norms, bins=40, range=(0, max(float(norms.max(initial=0)), 1) * 1.05), color="#4c8dd6")
     axes.set(xlabel="norm of the raw vector", ylabel="count")
-    file = BytesIO()
-    figure.savefig(file, format="png")
-    return _inline(file.getvalue(), "png")
+    return inline_figure(figure)
 
 
 def _cosines(rows: np.ndarray, query: np.ndarray) -> np.ndarray:
@@ -123,10 +121,6 @@ def _thumbnail(content: bytes) -> Image.Image:
         with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
             ImageOps.exif_transpose(image, in_place=True)
         return ImageOps.pad(image.convert("RGB"), (TILE, TILE), color="white")
-
-
-def _inline(content: bytes, kind: str) -> str:
-    return f"![](data:image/{kind};base64,{base64.b64encode(content).decode()})"
 
 
 def _cell(text: str | None, longest: int = 60) -> str:

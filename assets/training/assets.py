@@ -1,59 +1,112 @@
-"""splits, interaction_graph, embeddings → one asset a model: vectors of users and items that score a pair."""
+"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model: what scores every user and item."""
 
+import shutil
+import time
 from typing import Any
 
-import numpy as np
+import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
 from assets.dataset import Stage, dataset_asset
-from assets.interactions.splits import TRAIN, Parts
-from assets.settings import GatedSettings, ModelSettings, StageSettings
-from assets.training.fit import fit
+from assets.interactions.splits import TRAIN, VALIDATION, Parts
+from assets.settings import EaseSettings, ItemKnnSettings, ModelSettings, StageSettings, TuningSettings
+from models.zoo import BEST_MODEL, COUNTED, LEARNED, Kind
+from storage.arrays import NearestItems
 from storage.io_managers import Made
-from storage.models import SavedModel
+from storage.models import SavedModels
+from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
-NEURAL: dict[str, Any] = {
-    "group": "training",
-    "kinds": {"pytorch", "safetensors"},
-    "code_version": "1",
-    "io_manager": "models",
-    "reuse": True,
-}
+CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
+BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
+MODEL: dict[str, Any] = {"group": "training", "code_version": "2", "io_manager": "models", "reuse": True}
+NAMES = (*LEARNED, *COUNTED, "blend")
 
 
-@dataset_asset(group="training", kinds={"numpy", "safetensors"}, code_version="1", io_manager="models")
-def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
-    """Everybody is recommended what most people bought: the baseline that any model has to beat."""
-    parts = Parts.of(splits)
-    _, item = parts.pairs(TRAIN)
-    counts = np.bincount(item, minlength=parts.items).astype(np.float32)
-    tensors = {"user_vectors": np.ones((parts.users, 1), np.float32), "item_vectors": counts[:, None]}
-    return Made(SavedModel(tensors, {"model": "popularity", "loss": "none", "score": "dot"}))
-
-
-@dataset_asset(**NEURAL)
-def bpr_mf(stage: Stage, config: ModelSettings, splits: pa.Table) -> Made:
-    """Matrix factorisation by BPR: a vector a user, a vector an item, no graph (Rendle et al., UAI 2009)."""
-    return fit(stage, config, splits, {"layers": 0})
-
-
-@dataset_asset(**NEURAL)
-def lightgcn(stage: Stage, config: ModelSettings, splits: pa.Table, interaction_graph: sp.csr_matrix) -> Made:
-    """LightGCN: ID vectors averaged over two steps on the user-item graph (He et al., SIGIR 2020)."""
-    return fit(stage, config, splits, {"layers": 2}, interaction_graph)
-
-
-@dataset_asset(**NEURAL)
-def gated_lightgcn(
+@dataset_asset(group="training", kinds={"optuna", "pytorch"}, code_version="1", reuse=True)
+def tuning(
     stage: Stage,
-    config: GatedSettings,
+    config: TuningSettings,
     splits: pa.Table,
     interaction_graph: sp.csr_matrix,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
+    item_graph: NearestItems,
 ) -> Made:
-    """LightGCN whose items carry a gated blend of picture and text (Liu et al., arXiv 2506.00107)."""
-    made_of = {"layers": 2, "item_encoder": "gated", "use_id": config.use_id}
-    return fit(stage, config, splits, made_of, interaction_graph, image_embeddings, text_embeddings)
+    """Every configuration that was tried of every model under every loss, and which was chosen on validation.
+
+    All models get the same number of trials and the same seconds; test is not looked at.
+    """
+    from assets.training.fit import train_set
+    from assets.training.held_out import HeldOut
+    from assets.training.tune import pairs, progressed, studies
+    from models.spaces import COUNTED_SPACES
+
+    parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
+    kept, models = stage.root.work / "tuning" / stage.dataset.name, (*LEARNED, *COUNTED_SPACES)
+    validation = HeldOut.of(parts, VALIDATION)
+    with stage.progress(len(pairs(config, models)), "models") as progress:
+        found = list(progressed(studies(config, data, validation, kept, stage.fingerprint, models), progress.advance))
+    rows = [row for study in found for row in study.rows()]
+    facts = {"models": len(found), "trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
+    return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
+
+
+def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
+    """The asset that trains one learned model."""
+    inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
+    if kind.made_of.get("layers") != 0:
+        inputs["interaction_graph"] = sp.csr_matrix
+    if kind.content:
+        inputs |= CONTENT
+    if kind.item_graph:
+        inputs["item_graph"] = NearestItems
+
+    @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs)
+    def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
+        from assets.training.fit import fit_all
+
+        return fit_all(stage, config, **inputs)
+
+    return train
+
+
+learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
+
+
+@dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
+def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
+    from assets.training.closed import made_of, popularity_of
+    from models.ranking import matrix_of
+
+    parts = Parts.of(splits)
+    return made_of(popularity_of(matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)), 0.0)
+
+
+@dataset_asset(**MODEL, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
+def ease(stage: Stage, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> Made:
+    from assets.training.closed import counted_model, ease_of
+    from assets.training.configured import tuned_values
+
+    return counted_model(config, splits, tuned_values(tuning, "ease", "none"), ease_of)
+
+
+@dataset_asset(**MODEL, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
+def item_knn(stage: Stage, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> Made:
+    from assets.training.closed import counted_model, item_knn_of
+    from assets.training.configured import tuned_values
+
+    return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), item_knn_of)
+
+
+@dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
+def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: SavedModels) -> Made:
+    """EASE and a learned model as one: each user's scores as z-scores, summed by a weight chosen on validation."""
+    from assets.training.closed import blend_of, made_of
+    from assets.training.held_out import HeldOut
+
+    started = time.perf_counter()
+    blends = blend_of(BLENDED[0], BLENDED[1:], models, HeldOut.of(Parts.of(splits), VALIDATION))
+    return made_of(blends, time.perf_counter() - started)

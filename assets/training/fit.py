@@ -1,7 +1,8 @@
-"""Trains one recommender of one dataset and says how it went."""
+"""Trains one learned model of one dataset, under every loss with every seed, and says how it went."""
 
+import shutil
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,99 +11,118 @@ import scipy.sparse as sp
 from assets.dataset import Stage
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import ModelSettings
-from storage.errors import InputError
+from assets.training.configured import configured, tuned_values
+from assets.training.curves import training_curves
+from assets.training.held_out import HeldOut
+from models.config import RecommenderConfig, TrainerConfig
+from models.device import device_of
+from models.fitting import Content, TrainSet, fit
+from models.fusion import Modality
+from models.ranking import Vectors
+from storage.arrays import NearestItems
 from storage.io_managers import Made
-from storage.models import SavedModel
+from storage.models import FileCheckpoint, SavedModel, SavedModels
 from storage.tables import Embeddings
 
-if TYPE_CHECKING:
-    from models.fusion import GatedFusion
 
-VALIDATION_CUTOFF = 20
-
-
-def fit(
-    stage: Stage,
-    config: ModelSettings,
+def train_set(
     splits: pa.Table,
-    made_of: dict,
-    graph: sp.csr_matrix | None = None,
-    visual: Embeddings | None = None,
-    textual: Embeddings | None = None,
-) -> Made:
-    """Train the recommender that `made_of` describes on train, stopping early on validation NDCG@20.
+    interaction_graph: sp.csr_matrix | None = None,
+    image_embeddings: Embeddings | None = None,
+    text_embeddings: Embeddings | None = None,
+    item_graph: NearestItems | None = None,
+) -> tuple[Parts, TrainSet]:
+    """The parts of the data, and train with what else models learn from; content is that of the items of the core."""
+    parts, content = Parts.of(splits), None
+    if image_embeddings is not None and text_embeddings is not None:
+        visual, textual = (
+            Modality.of(view.matrix[: parts.items], view.has_value[: parts.items])
+            for view in (image_embeddings, text_embeddings)
+        )
+        nearest = (item_graph.visual[: parts.items], item_graph.textual[: parts.items]) if item_graph else (None, None)
+        content = Content(visual, textual, *nearest)
+    return parts, TrainSet(*parts.pairs(TRAIN), parts.users, parts.items, interaction_graph, content)
+
+
+def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Table, **inputs: Any) -> Made:
+    """Train the model that the asset is named after, stopping early on validation NDCG@20.
+
+    A run that was broken off goes on with the fit, and the epoch, where it was.
 
     Args:
-        made_of: fields of `models.config.RecommenderConfig`.
-        visual, textual: the items' content, for a gated item encoder.
+        inputs: see `train_set`.
     """
-    import torch
+    parts, data = train_set(splits, **inputs)
+    validation = HeldOut.of(parts, VALIDATION)
+    checkpoints = stage.root.work / "checkpoints" / stage.dataset.name / stage.asset
+    fits, seconds = [], {}
+    plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
+    for number, (loss, seed) in enumerate(plan, start=1):
+        made_of, training = configured(stage.asset, loss, seed, config, tuned_values(tuning, stage.asset, loss))
+        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{stage.fingerprint}.safetensors")
+        with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
+            saved, took = fit_one(stage.asset, made_of, training, data, validation, progress.advance, checkpoint)
+        fits.append(saved)
+        seconds[saved.name] = took
+    return Made(
+        SavedModels(tuple(fits)),
+        shown(fits) | {"train_s": seconds},
+        published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
+    )
 
-    from models.config import RecommenderConfig
-    from models.device import device_of
-    from models.recommender import Recommender
-    from models.trainer import train
 
-    parts = Parts.of(splits)
-    device = device_of(config.device)
-    torch.manual_seed(config.seed)
-    recommender = RecommenderConfig(dim=config.dim, score=config.score, **made_of)
-    fusion = None
-    if visual is not None and textual is not None:
-        fusion = _fusion(visual, textual, parts.items, config.dim)
-    model = Recommender(recommender, parts.users, parts.items, graph, fusion)
-    with stage.progress(config.max_epochs, "epochs") as progress:
-        history = train(
-            model, *parts.pairs(TRAIN), config, device, validation_ndcg(parts, config.score), progress.advance
-        )
-    model.cpu()
+def fit_one(
+    name: str,
+    made_of: RecommenderConfig,
+    training: TrainerConfig,
+    data: TrainSet,
+    validation: HeldOut,
+    on_epoch: Callable[[], None] = lambda: None,
+    checkpoint: FileCheckpoint | None = None,
+) -> tuple[SavedModel, float]:
+    """One training, and the seconds that it took, looks at validation included."""
+    model, history = fit(
+        made_of,
+        training,
+        data,
+        lambda users, items: validation.ndcg(Vectors(users, items, made_of.score)),
+        on_epoch,
+        checkpoint,
+    )
     user_vectors, item_vectors = model.vectors()
     # Of users without train items nothing is known: a vector that was never trained would only look like a taste.
-    user_vectors[np.bincount(parts.pairs(TRAIN)[0], minlength=parts.users) == 0] = 0
+    user_vectors[np.bincount(data.user, minlength=data.users) == 0] = 0
     tensors = {"user_vectors": user_vectors, "item_vectors": item_vectors}
-    if model.fusion is not None:
-        tensors["visual_share"] = model.fusion.visual_share().numpy()
-    tensors |= {f"weights.{name}": value.numpy() for name, value in model.state_dict().items()}
-    facts = {
-        "model": stage.asset,
-        "device": device.type,
-        **recommender.model_dump(),
-        **config.model_dump(exclude={"force", "device"}),
+    share = model.fusion.visual_share() if model.fusion is not None else None
+    if share is not None:
+        tensors["visual_share"] = share.numpy()
+    tensors |= {f"weights.{part}": value.numpy() for part, value in model.state_dict().items()}
+    config = {
+        "model": name,
+        "kind": "vectors",
+        **made_of.model_dump(),
+        **training.model_dump(exclude={"device"}),
+        "device": device_of(training.device).type,
         "best_epoch": history.best_epoch,
         "validation_ndcg@20": history.best_value,
         "collision_rate": history.collision_rate[-1],
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }
-    shown = {key: value for key, value in facts.items() if not key.endswith("_curve")}
-    return Made(SavedModel({name: np.ascontiguousarray(t) for name, t in tensors.items()}, facts), shown)
+    return SavedModel({part: np.ascontiguousarray(t) for part, t in tensors.items()}, config), history.seconds
 
 
-def _fusion(visual: Embeddings, textual: Embeddings, items: int, dim: int) -> "GatedFusion":
-    """The gated fusion of the items of the core, which come first in both tables."""
-    from models.fusion import GatedFusion, Modality
-
-    visual_view, textual_view = (Modality.of(v.matrix[:items], v.has_value[:items]) for v in (visual, textual))
-    return GatedFusion(visual_view, textual_view, dim)
-
-
-def validation_ndcg(parts: Parts, score: str) -> Callable[[np.ndarray, np.ndarray], float]:
-    """NDCG@20 on the validation split, over users with something in train and in validation.
-
-    Raises:
-        InputError: there are no such users.
-    """
-    from models.ranking import Scorer, matrix_of, rank, ranking_metrics
-
-    train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    wanted = matrix_of(*parts.pairs(VALIDATION), parts.users, parts.items)
-    users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(wanted.indptr) > 0))
-
-    if not len(users):
-        raise InputError("no user has items both in train and in validation; choose another 'split' or 'split_points'")
-
-    def ndcg(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
-        ranking = rank(Scorer(user_vectors, item_vectors, score), users, train, VALIDATION_CUTOFF)
-        return float(ranking_metrics(ranking, users, wanted, (VALIDATION_CUTOFF,))["ndcg", VALIDATION_CUTOFF].mean())
-
-    return ndcg
+def shown(fits: list[SavedModel]) -> dict[str, Any]:
+    """What a person wants to see of the fits of a model."""
+    of_each = {
+        f"{fact}/{fit.name}": fit.config[fact]
+        for fit in fits
+        for fact in ("validation_ndcg@20", "best_epoch", "collision_rate")
+    }
+    first = {fit.config["loss"]: fit.config for fit in reversed(fits)}
+    settings = {
+        f"chosen/{loss}/{name}": config[name]
+        for loss, config in first.items()
+        for name in ("learning_rate", "l2", "layers", "score", "temperature", "softmax_negatives")
+    }
+    return of_each | settings | {"curves": training_curves(fits)}

@@ -1,0 +1,118 @@
+"""Models that are counted rather than learned: popularity, ItemKNN, EASE; and the blend of two models."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+
+from assets.interactions.splits import VALIDATION, Parts
+from assets.settings import EaseSettings, ItemKnnSettings
+from assets.training.held_out import HeldOut
+from assets.training.scorers import scorer_of
+from models.closed_form import Blend, Ease, ItemKnn
+from models.ranking import Scorer
+from storage.io_managers import Made
+from storage.models import SavedModel, SavedModels
+
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+
+COUNTED_SCORERS: dict[str, Callable[..., Scorer]] = {"ease": Ease.fit, "item_knn": ItemKnn.fit}
+
+
+def counted(model: str, tensors: dict[str, np.ndarray], **facts: Any) -> SavedModels:
+    """The one fit of a model without a loss and a seed."""
+    config = {"model": model, "kind": model, "loss": "none", "seed": 0, "score": "dot", "device": "cpu", **facts}
+    return SavedModels((SavedModel(tensors, config),))
+
+
+def popularity_of(train: sp.csr_matrix) -> SavedModels:
+    """Vectors of length 1: everybody's is 1, an item's is how often it is in train."""
+    counts = np.asarray(train.sum(axis=0), np.float32).reshape(-1, 1)
+    tensors = {"user_vectors": np.ones((train.shape[0], 1), np.float32), "item_vectors": counts}
+    return counted("popularity", tensors, kind="vectors")
+
+
+def too_many(items: int, max_items: int) -> SavedModels:
+    """What stands for a model of items × items where there are too many for it."""
+    return SavedModels((), f"{items:,} items are over max_items ({max_items:,})")
+
+
+def counted_model(
+    config: EaseSettings | ItemKnnSettings,
+    splits: pa.Table,
+    tuned: Mapping[str, Any],
+    make: Callable[..., SavedModels],
+) -> Made:
+    """A model of items × items by `make`, with what the settings fix, else what was tuned, else the defaults."""
+    parts = Parts.of(splits)
+    if parts.items > config.max_items:
+        return made_of(too_many(parts.items, config.max_items), 0.0)
+    values = config.model_dump(exclude={"force", "max_items"})
+    values |= {name: value for name, value in tuned.items() if name not in config.model_fields_set}
+    started = time.perf_counter()
+    return made_of(make(HeldOut.of(parts, VALIDATION), **values), time.perf_counter() - started)
+
+
+def made_of(models: SavedModels, seconds: float) -> Made:
+    """The models with what a person wants to know of them; `seconds` is what all of them took."""
+    if models.skipped:
+        return Made(models, {"skipped": models.skipped})
+    curves = {"loss_curve", "validation_curve"}
+    told = {name: value for name, value in models.main.config.items() if name not in curves}
+    return Made(models, told | {"train_s": {fit.name: seconds for fit in models.fits}})
+
+
+def ease_of(validation: HeldOut, regularisation: float) -> SavedModels:
+    """EASE, fitted to the train part of `validation`."""
+    train = validation.train
+    model = Ease.fit(train, regularisation, max_items=train.shape[1])
+    facts = {"regularisation": regularisation, "validation_ndcg@20": validation.ndcg(model)}
+    return counted("ease", {"weights": np.ascontiguousarray(model.weights)}, **facts)
+
+
+def item_knn_of(validation: HeldOut, neighbours: int, shrinkage: float) -> SavedModels:
+    """ItemKNN, fitted to the train part of `validation`."""
+    model = ItemKnn.fit(validation.train, neighbours, shrinkage)
+    parts = {name: getattr(model.weights, name) for name in ("data", "indices", "indptr")}
+    facts = {"neighbours": neighbours, "shrinkage": shrinkage, "validation_ndcg@20": validation.ndcg(model)}
+    return counted("item_knn", parts, **facts)
+
+
+def blend_of(first: str, seconds: Sequence[str], models: Mapping[str, SavedModels], validation: HeldOut) -> SavedModels:
+    """`first` blended with whichever of `seconds`, and by whichever weight, is best on validation with the first seed.
+
+    There is one blend for each seed of the second model; its loss is the one that was best on validation.
+    """
+    missing = [name for name in (first, *seconds) if not models[name].fits]
+    if missing:
+        return SavedModels((), f"{missing[0]} was skipped: {models[missing[0]].skipped}")
+    one = scorer_of(models[first].main, validation.train)
+    found = {}
+    for second in seconds:
+        other = scorer_of(models[second].best()[0], validation.train)
+        for weight in WEIGHTS:
+            found[second, weight] = validation.ndcg(Blend(one, other, weight))
+    second, weight = max(found, key=lambda key: found[key])
+    facts = {
+        "model": "blend",
+        "kind": "blend",
+        "score": "z-score",
+        "device": "cpu",
+        "first": first,
+        "second": second,
+        "weight": weight,
+        "validation_ndcg@20": found[second, weight],
+        "validation_by_weight": {f"{name} {w}": value for (name, w), value in found.items()},
+    }
+    chosen = models[second].best()
+    fits = [
+        SavedModel(
+            {"weight": np.array([weight], np.float32)},
+            facts | {"loss": fit.config["loss"], "seed": fit.config["seed"], "second_fit": fit.name},
+        )
+        for fit in chosen
+    ]
+    return SavedModels(tuple(fits))

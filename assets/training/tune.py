@@ -1,0 +1,136 @@
+"""Searches the hyper-parameters of every model under every loss, with the same number of trials and the same seconds.
+
+What one search found is kept at once, so that a run that was broken off searches no model twice.
+"""
+
+import hashlib
+import itertools
+import json
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assets.settings import TuningSettings
+from assets.training.closed import COUNTED_SCORERS
+from assets.training.configured import configured, free_space
+from assets.training.held_out import HeldOut
+from models.config import Loss
+from models.fitting import TrainSet, fit
+from models.ranking import Vectors
+from models.spaces import COUNTED_SPACES, STARTS, OneOf
+from models.tuning import Budget, Trial, best_of, search
+from models.zoo import LEARNED
+from storage.publish import publish_bytes
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Study:
+    """The search for one model under one loss ("none" for models that are counted rather than learned)."""
+
+    model: str
+    loss: str
+    trials: list[Trial]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """As the table `tuning` has them."""
+        best = best_of(self.trials)
+        for number, trial in enumerate(self.trials):
+            yield {
+                "model": self.model,
+                "loss": self.loss,
+                "trial": number,
+                "values": json.dumps(trial.values, sort_keys=True),
+                "validation_ndcg": trial.value,
+                "epochs": trial.epochs,
+                "seconds": trial.seconds,
+                "ended": trial.ended,
+                "chosen": trial is best,
+            }
+
+
+def studies(
+    config: TuningSettings, data: TrainSet, validation: HeldOut, kept: Path, fingerprint: str, models: Iterable[str]
+) -> Iterator[Study]:
+    """The search for each of `models`, one after the other.
+
+    Args:
+        kept: a folder for what is found; a search that is there already, under the same `fingerprint`, is read.
+    """
+    for model, loss in pairs(config, models):
+        key = hashlib.sha256(f"{fingerprint} {model} {loss}".encode()).hexdigest()[:16]
+        path = kept / f"{model}-{loss}-{key}.json"
+        if path.exists():
+            yield Study(model, loss, [Trial(**trial) for trial in json.loads(path.read_bytes())])
+            continue
+        trials = study(config, model, loss, data, validation)
+        if not trials:
+            continue
+        publish_bytes(path, json.dumps([asdict(trial) for trial in trials]).encode())
+        best = best_of(trials)
+        logger.info(
+            f"{model} {loss}: {len(trials)} trials in {sum(trial.seconds for trial in trials):,.0f} s, "
+            f"validation NDCG@20 {best.value:.4f} with {json.dumps(best.values)}"
+        )
+        yield Study(model, loss, trials)
+
+
+def pairs(config: TuningSettings, models: Iterable[str]) -> list[tuple[str, str]]:
+    """Every model with each of its losses."""
+    return [(model, loss) for model in models for loss in (config.losses if model in LEARNED else ["none"])]
+
+
+def study(config: TuningSettings, model: str, loss: str, data: TrainSet, validation: HeldOut) -> list[Trial]:
+    """All trials of one model; none where it is not made for so many items, or no trials are asked for."""
+    if not config.tuning_trials:
+        return []
+    if model in COUNTED_SPACES:
+        return [] if data.items > config.max_items else grid(config, model, validation)
+    assert loss in ("bpr", "softmax")
+    return descend(config, model, loss, data, validation)  # type: ignore[arg-type]
+
+
+def descend(config: TuningSettings, model: str, loss: Loss, data: TrainSet, validation: HeldOut) -> list[Trial]:
+    """Trials of a learned model."""
+
+    def run(values: Mapping[str, Any], epochs: int, look: Callable[[float], None]) -> None:
+        made_of, training = configured(model, loss, 0, config, values)
+
+        def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
+            value = validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score))
+            look(value)
+            return value
+
+        fit(made_of, training.model_copy(update={"max_epochs": epochs}), data, validate)
+
+    budget = Budget(config.tuning_trials, config.tuning_seconds, config.evaluate_every, config.max_epochs)
+    return search(free_space(model, loss, config), STARTS[loss], budget, config.tuning_seed, run)
+
+
+def grid(config: TuningSettings, model: str, validation: HeldOut) -> list[Trial]:
+    """Every configuration of a model that is counted: there are fewer than trials allowed."""
+    space = COUNTED_SPACES[model]
+    choices = [options.values for options in space.values() if isinstance(options, OneOf)]
+    trials: list[Trial] = []
+    started = time.perf_counter()
+    for chosen in itertools.islice(itertools.product(*choices), config.tuning_trials):
+        if trials and time.perf_counter() - started > config.tuning_seconds:
+            break
+        begun = time.perf_counter()
+        values = dict(zip(space, chosen, strict=True))
+        value = validation.ndcg(COUNTED_SCORERS[model](validation.train, **values))
+        trials.append(Trial(values, value, 1, time.perf_counter() - begun, "complete"))
+    return trials
+
+
+def progressed(found: Iterable[Study], advance: Callable[[], None]) -> Iterator[Study]:
+    """The same studies, each counted when it is there."""
+    for one in found:
+        advance()
+        yield one
