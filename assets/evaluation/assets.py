@@ -2,84 +2,102 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
+from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
-from assets.interactions.splits import TEST, TRAIN, Parts
+from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, RecommendationSettings, ReportSettings
+from assets.training.assets import NAMES
+from models.zoo import BEST_MODEL
 from storage.io_managers import Made
-from storage.models import SavedModel
+from storage.models import SavedModel, SavedModels
 from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
-from storage.tables import facts_of
+from storage.tables import Embeddings, facts_of
 
 
-@dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="1")
+@dataset_asset(
+    group="evaluation",
+    kinds={"pytorch", "parquet"},
+    code_version="2",
+    reuse=True,
+    inputs=dict.fromkeys(NAMES, SavedModels),
+)
 def leaderboard(
     stage: Stage,
     config: EvaluationSettings,
     splits: pa.Table,
-    gated_lightgcn: SavedModel,
-    lightgcn: SavedModel,
-    bpr_mf: SavedModel,
-    popularity: SavedModel,
+    tuning: pa.Table,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+    **models: SavedModels,
 ) -> Made:
-    """Every model on the test split: full ranking over all items, five metrics at four cutoffs, with intervals."""
-    from assets.evaluation.judge import judge
+    """Every model, loss and seed on the test split: full ranking over all items, metrics with intervals, by strata.
+
+    Block `controlled` has all learned models under the same loss, `open` the best of each and what has no loss.
+    """
+    from assets.evaluation.board import as_facts, board_rows, compare, standings
+    from assets.evaluation.judge import Bench, judge
+    from assets.evaluation.strata import item_strata
+    from assets.training.held_out import HeldOut
+    from assets.training.scorers import scorer_of
 
     parts = Parts.of(splits)
-    made = stage.manifest("splits")
+    test = HeldOut.of(parts, TEST, *([VALIDATION] if config.mask_validation else []))
+    popularity = np.bincount(parts.pairs(TRAIN)[1], minlength=parts.items)
+    has_picture, has_text = (view.has_value[: parts.items] for view in (image_embeddings, text_embeddings))
+    bench = Bench(test, item_strata(popularity, has_picture, has_text), config.evaluation_seed)
+    judged = []
+    with stage.progress(sum(len(model.fits) for model in models.values()), "fits") as progress:
+        for model in models.values():
+            for fit in model.fits:
+                judged.append(judge(fit, scorer_of(fit, test.train, models), bench))
+                progress.advance()
+    found = standings(judged, models)
+    compared = [one for standing in found for one in compare(standing, config.evaluation_seed)]
+    rows = list(board_rows(found, compared, models, config.evaluation_seed))
     common = {
         "dataset": stage.dataset.name,
-        "dataset_version": made.data_version,
-        "split_rule": made.recipe.settings["split"],
-        "block": "controlled",
-        "p_holm": None,
-        "trials": 0,
-        "tune_s": 0.0,
-        "status": "ok",
+        "dataset_version": stage.manifest("splits").data_version,
+        "split_rule": stage.manifest("splits").recipe.settings["split"],
     }
-    rows = []
-    for model in (gated_lightgcn, lightgcn, bpr_mf, popularity):
-        train_s = stage.manifest(model.config["model"]).seconds
-        judged = judge(model, parts, config.mask_validation, config.evaluation_seed)
-        rows += [common | row | {"train_s": train_s} for row in judged]
-    table = pa.Table.from_pylist(rows, schema=SCHEMAS["leaderboard"])
-    headline = {
-        f"recall@20/{row['model']}": row["value"]
-        for row in rows
-        if (row["metric"], row["k"], row["stratum"]) == ("recall", 20, "all")
-    }
-    unseen = ~np.isin(parts.pairs(TEST)[1], parts.pairs(TRAIN)[1])
-    return Made(table, {**headline, "test_interactions_with_items_unseen_in_train": float(unseen.mean())})
+    costs = Costs.of(tuning, {name: stage.manifest(name).facts for name in models})
+    table = pa.Table.from_pylist([common | costs.of_row(row) | row for row in rows], schema=SCHEMAS["leaderboard"])
+    unseen = float((popularity[parts.pairs(TEST)[1]] == 0).mean())
+    facts = {"test_interactions_with_items_unseen_in_train": unseen, "comparisons": as_facts(compared)}
+    return Made(table, headline(rows) | facts)
 
 
-@dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="1")
+@dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="2", inputs={BEST_MODEL: SavedModels})
 def recommendations(
     stage: Stage,
     config: RecommendationSettings,
     splits: pa.Table,
     interactions: pa.Table,
     item_index: pa.Table,
-    gated_lightgcn: SavedModel,
-    popularity: SavedModel,
+    popularity: SavedModels,
+    **best: SavedModels,
 ) -> Made:
-    """The best items for every user by the gated LightGCN, without those that the user has in train.
+    """The best items for every user by the best gated LightGCN, without those that the user has in train.
 
-    Users of whom train knows nothing are recommended what is popular.
+    The loss is the one that was best on validation. Users of whom train knows nothing are recommended what is popular.
     """
     parts = Parts.of(splits)
+    model = best[BEST_MODEL].best()[0]
     item_ids = item_index["item_id"].combine_chunks()
     rows = pa.RecordBatchReader.from_batches(
         SCHEMAS["recommendations"],
-        recommended(gated_lightgcn, popularity, parts, user_ids_of(interactions), item_ids, config.top_k),
+        recommended(model, popularity.main, parts, user_ids_of(interactions), item_ids, config.top_k),
     )
     known = len(np.unique(parts.pairs(TRAIN)[0]))
-    return Made(rows, {"users_by_gated_lightgcn": known, "users_by_popularity": parts.users - known})
+    facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
+    return Made(rows, facts | {"users_by_the_model": known, "users_by_popularity": parts.users - known})
 
 
 def user_ids_of(interactions: pa.Table) -> pa.Array:
@@ -93,15 +111,16 @@ def recommended(
     model: SavedModel, fallback: SavedModel, parts: Parts, user_ids: pa.Array, item_ids: pa.Array, top_k: int
 ) -> Iterator[pa.RecordBatch]:
     """The rows of `recommendations`, a block of users at a time; `fallback` serves users without train items."""
-    from assets.evaluation.judge import scorer_of
+    from assets.training.scorers import scorer_of
     from models.ranking import BLOCK_USERS, matrix_of, rank
 
     seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
+    scorer, popular_scorer = scorer_of(model, seen), scorer_of(fallback, seen)
     for start in range(0, parts.users, BLOCK_USERS):
         users = np.arange(start, min(start + BLOCK_USERS, parts.users))
         unknown = np.diff(seen[users].indptr) == 0
-        ranking = rank(scorer_of(model), users, seen, top_k)
-        popular = rank(scorer_of(fallback), users[unknown], seen, top_k)
+        ranking = rank(scorer, users, seen, top_k)
+        popular = rank(popular_scorer, users[unknown], seen, top_k)
         ranking.items[unknown], ranking.scores[unknown] = popular.items, popular.scores
         there = ranking.items >= 0
         places = np.broadcast_to(np.arange(1, ranking.items.shape[1] + 1, dtype=np.int32), there.shape)
@@ -137,9 +156,10 @@ def report(
     items: pa.Table,
     item_index: pa.Table,
     item_images: pa.Table,
-    gated_lightgcn: SavedModel,
-    lightgcn: SavedModel,
-    bpr_mf: SavedModel,
+    tuning: pa.Table,
+    gated_lightgcn: SavedModels,
+    lightgcn: SavedModels,
+    bpr_mf: SavedModels,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.report import Findings, render
@@ -158,7 +178,14 @@ def report(
         picture_keys=columns_as_dict(first_pictures, "item_id", "sha256"),
         picture_status=Counter(first_pictures["status"].to_pylist()),
         item_ids=item_index["item_id"].to_pylist(),
-        models={model.config["model"]: model for model in (gated_lightgcn, lightgcn, bpr_mf)},
+        models={
+            f"{model.main.config['model']} ({loss})": model.of_loss(loss)[0]
+            for model in (gated_lightgcn, lightgcn, bpr_mf)
+            for loss in model.losses()
+        },
+        gated=gated_lightgcn,
+        tuning=tuning.to_pandas(),
+        comparisons=cast(list[dict[str, Any]], stage.manifest("leaderboard").facts["comparisons"]),
         encoders=encoders,
         lineage=stage.root.lineage(["recommendations", "leaderboard"], stage.dataset.name),
     )

@@ -1,66 +1,141 @@
-"""Ranks the test split with a trained model and turns the metrics into rows of the leaderboard."""
+"""Ranks the test split with a trained model: metrics of every user, and the leaderboard's rows made of them."""
 
 import hashlib
 import json
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from assets.evaluation.significance import bootstrap_intervals
-from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
-from storage.errors import InputError
+from assets.training.held_out import ByUser, HeldOut
+from models.ranking import CUTOFFS, Ranking, Scorer, rank, ranking_metrics
 from storage.models import SavedModel
 
-
-def scorer_of(model: SavedModel) -> Scorer:
-    """The scorer that a saved model is."""
-    return Scorer(model.tensors["user_vectors"], model.tensors["item_vectors"], model.config["score"])
+WITHOUT_TRAIN = "users_without_train"
 
 
-def judge(model: SavedModel, parts: Parts, mask_validation: bool, seed: int) -> list[dict[str, Any]]:
-    """Metrics of one model on the test split, for users with train items and, apart, for users without any.
+@dataclass(frozen=True)
+class Bench:
+    """What models are judged on.
 
-    Items that train does not know stay in the denominator. `eval_s` is ranking and metrics, without the intervals.
-
-    Raises:
-        InputError: no user has items both in train and in test.
+    Attributes:
+        test: the test split, for users who have something in train.
+        strata: which items each stratum holds, bool [items] by name.
+        seed: of the order of equal scores, and of the bootstrap.
     """
-    train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    masked = matrix_of(*parts.pairs(TRAIN, VALIDATION), parts.users, parts.items) if mask_validation else train
-    test = matrix_of(*parts.pairs(TEST), parts.users, parts.items)
-    tested, known = np.diff(test.indptr) > 0, np.diff(train.indptr) > 0
-    if not (tested & known).any():
-        raise InputError("no user has items both in train and in test; choose another 'split' or 'split_points'")
-    rows, eval_s = [], 0.0
-    for stratum, chosen in (("all", tested & known), ("users_without_train", tested & ~known)):
-        users = np.flatnonzero(chosen)
-        if not len(users):
-            continue
-        started = time.perf_counter()
-        ranking = rank(scorer_of(model), users, masked, max(CUTOFFS), seed)
-        by_user = ranking_metrics(ranking, users, test)
-        eval_s += time.perf_counter() - started
-        values = np.stack(list(by_user.values()), axis=1)
-        columns = np.stack([values.mean(axis=0), *bootstrap_intervals(values, seed)], axis=1).tolist()
-        for (metric, cutoff), (value, low, high) in zip(by_user, columns, strict=True):
-            row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": value, "ci_low": low, "ci_high": high}
-            rows.append(row | {"n_users": len(users)})
+
+    test: HeldOut
+    strata: Mapping[str, np.ndarray]
+    seed: int
+
+    def without_train(self) -> np.ndarray:
+        """Users with something in test and nothing in train."""
+        return np.flatnonzero((np.diff(self.test.wanted.indptr) > 0) & (np.diff(self.test.train.indptr) == 0))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One fit, judged.
+
+    Attributes:
+        by_user: metrics of the users of the test split.
+        by_stratum: of each stratum that somebody has test items in, the recall of those users.
+        eval_s: what ranking all items for all users and the metrics took.
+    """
+
+    fit: SavedModel
+    by_user: ByUser
+    by_stratum: Mapping[str, ByUser]
+    eval_s: float
+
+    @property
+    def model(self) -> str:
+        return self.fit.config["model"]
+
+    @property
+    def loss(self) -> str:
+        return self.fit.config["loss"]
+
+    def of(self, stratum: str) -> ByUser:
+        """The metrics of one stratum; `all` is the whole test split."""
+        return self.by_user if stratum == "all" else self.by_stratum[stratum]
+
+
+def judge(fit: SavedModel, scorer: Scorer, bench: Bench) -> Judged:
+    """Rank all items for all users of the test split, once.
+
+    Items that train does not know stay in the denominator.
+    """
+    test = bench.test
+    started = time.perf_counter()
+    ranking = rank(scorer, test.users, test.masked, max(CUTOFFS), bench.seed)
+    by_user = ranking_metrics(ranking, test.users, test.wanted)
+    eval_s = time.perf_counter() - started
+    by_stratum = {name: _recall_of(ranking, test, items) for name, items in bench.strata.items()}
+    strangers = bench.without_train()
+    if len(strangers):
+        unknown = rank(scorer, strangers, test.masked, max(CUTOFFS), bench.seed)
+        by_stratum[WITHOUT_TRAIN] = ranking_metrics(unknown, strangers, test.wanted)
+    return Judged(fit, by_user, {name: found for name, found in by_stratum.items() if found}, eval_s)
+
+
+def _recall_of(ranking: Ranking, test: HeldOut, items: np.ndarray) -> ByUser:
+    """Recall of the test items in one stratum, all items being candidates; empty where nobody has one."""
+    wanted = (test.wanted @ sp.diags_array(items.astype(np.float32))).tocsr()
+    wanted.eliminate_zeros()
+    rows = np.flatnonzero(np.diff(wanted.indptr)[test.users] > 0)
+    if not len(rows):
+        return {}
+    chosen = Ranking(ranking.items[rows], ranking.scores[rows])
+    found = ranking_metrics(chosen, test.users[rows], wanted)
+    return {key: values for key, values in found.items() if key[0] == "recall"}
+
+
+Intervals = dict[str, np.ndarray]
+
+
+def intervals_of(judged: Sequence[Judged], seed: int) -> list[Intervals]:
+    """Of each fit, by stratum: the bootstrap intervals of its metrics, float64 [2, metrics].
+
+    All fits see the same draws of users, which are made once a stratum.
+    """
+    found: list[Intervals] = [{} for _ in judged]
+    strata = ["all", *judged[0].by_stratum] if judged else []
+    for stratum in strata:
+        columns = [np.stack(list(one.of(stratum).values()), axis=1) for one in judged]
+        ends = np.stack(bootstrap_intervals(np.concatenate(columns, axis=1), seed))
+        for one, part in zip(found, np.split(ends, len(judged), axis=1), strict=True):
+            one[stratum] = part
+    return found
+
+
+def rows_of(judged: Judged, intervals: Intervals) -> Iterator[dict[str, Any]]:
+    """The leaderboard's rows of one fit: every metric of every stratum, with its bootstrap interval over users."""
+    config = judged.fit.config
     about = {
-        "model": model.config["model"],
-        "loss": model.config["loss"],
-        "score": model.config["score"],
-        "seed": model.config.get("seed", 0),
-        "device": model.config.get("device", "cpu"),
-        "settings_hash": settings_hash(model.config),
-        "eval_s": eval_s,
+        "model": judged.model,
+        "loss": judged.loss,
+        "score": config["score"],
+        "seed": config["seed"],
+        "device": config["device"],
+        "settings_hash": settings_hash(config),
+        "eval_s": judged.eval_s,
     }
-    return [row | about for row in rows]
+    for stratum, (lows, highs) in intervals.items():
+        for ((metric, cutoff), values), low, high in zip(judged.of(stratum).items(), lows, highs, strict=True):
+            row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": float(values.mean())}
+            yield about | row | {"ci_low": float(low), "ci_high": float(high), "n_users": len(values)}
 
 
-def settings_hash(config: dict[str, Any]) -> str:
-    """A short hash of a model's hyper-parameters."""
-    results = {"loss_curve", "validation_curve", "best_epoch", "validation_ndcg@20", "collision_rate", "device"}
-    settings = {name: value for name, value in config.items() if name not in results}
+RESULTS = {"loss_curve", "validation_curve", "validation_by_weight", "validation_ndcg@20", "best_epoch"}
+NO_SETTINGS = RESULTS | {"collision_rate", "device", "seed"}
+
+
+def settings_hash(config: Mapping[str, Any]) -> str:
+    """A short hash of a model's hyper-parameters, the same for all seeds."""
+    settings = {name: value for name, value in config.items() if name not in NO_SETTINGS}
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]

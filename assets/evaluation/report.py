@@ -14,15 +14,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from PIL import Image
 
-from assets.evaluation import plots
+from assets.evaluation import plots, tables
+from assets.evaluation.judge import WITHOUT_TRAIN
 from assets.interactions.splits import TRAIN, Parts
 from storage.layout import Manifest
-from storage.models import SavedModel
+from storage.models import SavedModel, SavedModels
 from storage.pictures import PictureStore
 
 THUMBNAIL_PIXELS = 96
 SHOWN_ITEMS = 8
-HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
 UNTRAINED = "untrained"
 
 
@@ -37,7 +37,10 @@ class Findings:
         picture_keys: the key of its picture in the store, or None, by item id.
         picture_status: how many pictures ended with which status.
         item_ids: the id of every item number.
-        models: trained models by name; `gated_lightgcn` is among them.
+        models: fits whose training is drawn, by the name to show.
+        gated: the gated LightGCN.
+        tuning: the table of that name.
+        comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
         encoders: facts of the embedding tables by asset.
         lineage: manifests of everything upstream, sources first.
     """
@@ -52,6 +55,9 @@ class Findings:
     picture_status: Mapping[str, int]
     item_ids: Sequence[str]
     models: Mapping[str, SavedModel]
+    gated: SavedModels
+    tuning: pd.DataFrame
+    comparisons: Sequence[Mapping[str, Any]]
     encoders: Mapping[str, Mapping[str, str]]
     lineage: Sequence[Manifest]
 
@@ -67,17 +73,22 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     )
     with_value = {made.asset: made.facts["with_value"] for made in findings.lineage if "with_value" in made.facts}
     configs = {name: model.config for name, model in findings.models.items()}
-    share = findings.models["gated_lightgcn"].tensors["visual_share"]
+    board = findings.leaderboard
+    share = findings.gated.best()[0].tensors["visual_share"]
     return environment.get_template("report.html.j2").render(
         dataset=findings.dataset,
-        split_rule=findings.leaderboard["split_rule"].iloc[0],
+        split_rule=board["split_rule"].iloc[0],
         untrained=[a for a, facts in findings.encoders.items() if facts["weights"] == UNTRAINED and with_value[a]],
         without=[asset for asset, count in with_value.items() if not count],
         encoders=findings.encoders,
         numbers=dataset_numbers(findings),
-        columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in HEADLINE],
-        board=leaderboard_rows(findings.leaderboard, "all"),
-        apart=leaderboard_rows(findings.leaderboard, "users_without_train"),
+        columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in tables.HEADLINE],
+        boards=tables.boards(board),
+        apart=tables.leaderboard_rows(board[board["block"] == "open"], WITHOUT_TRAIN),
+        skipped=tables.skipped(board),
+        strata=tables.stratum_rows(board),
+        verdict=tables.verdict(findings.comparisons),
+        tuned=list(tables.tuned_rows(findings.tuning)),
         curves=[plots.loss_curves(configs), plots.validation_curves(configs)],
         gate=plots.share_histogram(share),
         gate_facts=gate_facts(share),
@@ -105,20 +116,6 @@ def dataset_numbers(findings: Findings) -> list[tuple[str, str]]:
         *((f"items without a picture: {reason}", count) for reason, count in status.items() if reason != "ok"),
     ]
     return [(name, value if isinstance(value, str) else f"{value:,}") for name, value in numbers]
-
-
-def leaderboard_rows(board: pd.DataFrame, stratum: str) -> list[dict[str, Any]]:
-    """One row a model, the best NDCG@20 first; every cell a value and its interval."""
-    rows = []
-    for model, found in board[board["stratum"] == stratum].groupby("model", sort=False):
-        cells = found.set_index(["metric", "k"])
-        shown = [cells.loc[wanted, ["value", "ci_low", "ci_high"]].to_dict() for wanted in HEADLINE]
-        first = found.iloc[0]
-        rows.append(
-            {"model": model, "cells": shown, "order": cells.loc[("ndcg", 20), "value"]}
-            | {name: first[name] for name in ("loss", "n_users", "train_s", "eval_s", "device")}
-        )
-    return sorted(rows, key=lambda row: -row["order"])
 
 
 def gate_facts(share: np.ndarray) -> dict[str, str]:

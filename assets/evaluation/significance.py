@@ -3,6 +3,7 @@
 import numpy as np
 
 RESAMPLES = 1000
+BLOCK_RESAMPLES = 50  # as many rows at a time keep a product of matrices busy
 CONFIDENCE = 0.95
 FLIPS = 10_000
 BLOCK_SIGNS = 2**22  # 32 MB of float64
@@ -19,12 +20,16 @@ def bootstrap_intervals(values: np.ndarray, seed: int) -> tuple[np.ndarray, np.n
     Returns:
         The lower and the upper ends, float64 [metrics] each.
     """
-    rng = np.random.default_rng(seed)
     users = len(values)
     means = np.empty((RESAMPLES, values.shape[1]))
-    for resample in range(RESAMPLES):
-        times_drawn = np.bincount(rng.integers(users, size=users), minlength=users)
-        means[resample] = times_drawn @ values / users
+    rng = np.random.default_rng(seed)
+    for start in range(0, RESAMPLES, BLOCK_RESAMPLES):
+        block = means[start : start + BLOCK_RESAMPLES]
+        times_drawn = np.empty((len(block), users))
+        for row in times_drawn:
+            row[:] = np.bincount(rng.integers(users, size=users), minlength=users)
+        np.matmul(times_drawn, values, out=block)
+    means /= users
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(means, [tail, 1 - tail], axis=0)
     return low, high
