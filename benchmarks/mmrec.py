@@ -1,24 +1,19 @@
-"""Interaction splits in the form of the MMRec toolbox, and what is measured on them."""
+"""Folders in the form of the MMRec toolbox: interactions with their split, and features by item number."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from assets.interactions.splits import TRAIN, Parts
-from models.config import RecommenderConfig
+from models.fitting import Content, TrainSet
+from models.fusion import Modality
+from models.item_graph import nearest_items
 from models.propagation import normalised_adjacency
-from models.ranking import Scorer, matrix_of, rank, ranking_metrics
-from models.recommender import Recommender
 
 # Where the tests look for real data, too.
 GRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "benchmark_graphs"
-
-Metrics = dict[tuple[str, int], float]
-# From user and item vectors to the metrics of one split.
-Judge = Callable[[np.ndarray, np.ndarray], Metrics]
+NEIGHBOURS = 20
 
 
 def read_split(folder: Path) -> Parts:
@@ -36,25 +31,33 @@ def read_split(folder: Path) -> Parts:
     return Parts(user, item, split, int(user.max()) + 1, int(item.max()) + 1)
 
 
-def new_model(parts: Parts, config: RecommenderConfig, seed: int) -> Recommender:
-    """A recommender with seeded weights over the train graph."""
-    torch.manual_seed(seed)
-    graph = normalised_adjacency(*parts.pairs(TRAIN), parts.users, parts.items) if config.layers else None
-    return Recommender(config, parts.users, parts.items, graph)
+def read_content(folder: Path, items: int) -> Content | None:
+    """`image_feat.npy` and `text_feat.npy`, or another `*_feat.npy` on the text side; None without an image file.
 
+    A row of zeros is an item that lacks the modality.
 
-def judge_of(parts: Parts, part: int, score: str, cutoffs: tuple[int, ...] = (20,)) -> Judge:
-    """Full ranking of one part with train items alone masked, as the published tables have it.
-
-    Counted are users with items both in train and in that part.
+    Raises:
+        SystemExit: there is no one file for the text side, or a file has not a row an item.
     """
-    train = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    wanted = matrix_of(*parts.pairs(part), parts.users, parts.items)
-    users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(wanted.indptr) > 0))
+    image = folder / "image_feat.npy"
+    if not image.exists():
+        return None
+    others = [folder / "text_feat.npy"] if (folder / "text_feat.npy").exists() else sorted(folder.glob("*_feat.npy"))
+    others = [path for path in others if path != image]
+    if len(others) != 1:
+        raise SystemExit(f"{folder} has {len(others)} files for the text side beside image_feat.npy; one is wanted")
+    views = []
+    for path in (image, *others):
+        matrix = np.load(path, allow_pickle=False).astype(np.float32)  # half precision would lose bits when summed
+        if len(matrix) < items:
+            raise SystemExit(f"{path} has {len(matrix):,} rows for {items:,} items")
+        views.append((matrix[:items], np.abs(matrix[:items]).sum(axis=1) > 0))
+    visual, textual = (Modality.of(*view) for view in views)
+    return Content(visual, textual, *(nearest_items(*view, NEIGHBOURS) for view in views))
 
-    def judge(user_vectors: np.ndarray, item_vectors: np.ndarray) -> Metrics:
-        ranking = rank(Scorer(user_vectors, item_vectors, score), users, train, max(cutoffs))
-        found = ranking_metrics(ranking, users, wanted, cutoffs)
-        return {key: float(values.mean()) for key, values in found.items()}
 
-    return judge
+def train_set(parts: Parts, content: Content | None = None) -> TrainSet:
+    """What models learn from."""
+    pairs = parts.pairs(TRAIN)
+    adjacency = normalised_adjacency(*pairs, parts.users, parts.items)
+    return TrainSet(*pairs, parts.users, parts.items, adjacency, content)

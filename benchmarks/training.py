@@ -17,12 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from benchmarks.mmrec import GRAPHS, judge_of, new_model, read_split
-from benchmarks.tuned import tuned
+from benchmarks.lab import Lab
+from benchmarks.mmrec import GRAPHS
+from benchmarks.tuned import settings_of
 from models.config import RecommenderConfig, TrainerConfig
-from models.ranking import CUTOFFS
-from models.recommender import Recommender
+from models.fitting import new_model
+from models.ranking import CUTOFFS, Vectors
+from models.recommender import VectorModel
 from models.trainer import train
 
 CPU = torch.device("cpu")
@@ -45,20 +46,19 @@ def now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def epoch_seconds(parts: Parts) -> tuple[Recommender, tuple[float, float]]:
+def epoch_seconds(lab: Lab) -> tuple[VectorModel, tuple[float, float]]:
     """A model after some epochs of BPR, and what one of them took."""
-    model = new_model(parts, RecommenderConfig.model_validate({"layers": 2}), seed=0)
+    model = new_model(RecommenderConfig.model_validate({"layers": 2}), lab.data, seed=0)
     moments = [now()]
     config = TrainerConfig.model_validate({"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048})
-    train(model, *parts.pairs(TRAIN), config, CPU, lambda *_: 0.0, lambda: moments.append(now()))
+    train(model, lab.data.user, lab.data.item, config, CPU, lambda *_: 0.0, lambda: moments.append(now()))
     return model, least([tuple(after - before) for before, after in pairwise(moments)])
 
 
-def judging_seconds(parts: Parts, model: Recommender, cutoffs: tuple[int, ...]) -> tuple[float, float]:
+def judging_seconds(lab: Lab, model: VectorModel, cutoffs: tuple[int, ...]) -> tuple[float, float]:
     """What ranking the test split and all metrics of it took."""
-    judge = judge_of(parts, TEST, "dot", cutoffs)
-    vectors = model.vectors()
-    return least([tuple(timed(lambda: judge(*vectors))) for _ in range(REPEATS)])
+    scorer, test = Vectors(*model.vectors()), lab.test
+    return least([tuple(timed(lambda: test.metrics(scorer, cutoffs))) for _ in range(REPEATS)])
 
 
 def timed(work: Callable[[], object]) -> np.ndarray:
@@ -67,22 +67,21 @@ def timed(work: Callable[[], object]) -> np.ndarray:
     return now() - started
 
 
-def quality_seconds(parts: Parts, graph: str, recall: float) -> tuple[np.ndarray | None, int]:
+def quality_seconds(lab: Lab, recall: float) -> tuple[np.ndarray | None, int]:
     """Time until validation Recall@20 is `recall`, none if it never is, and epochs till then."""
-    settings = tuned(graph, "lightgcn", "softmax")
-    model = new_model(parts, settings.recommender, seed=0)
-    judge = judge_of(parts, VALIDATION, settings.recommender.score)
+    made_of, training = settings_of(lab.split, "lightgcn", "softmax")
+    model, validation = new_model(made_of, lab.data, seed=0), lab.validation
     epochs: list[None] = []
 
     def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
-        found = judge(user_vectors, item_vectors)
-        if found["recall", 20] >= recall:
+        found = validation.metrics(Vectors(user_vectors, item_vectors, made_of.score), (20,))
+        if found["recall", 20].mean() >= recall:
             raise GoodEnough
-        return found["ndcg", 20]
+        return float(found["ndcg", 20].mean())
 
     started = now()
     try:
-        train(model, *parts.pairs(TRAIN), settings.trainer, CPU, validate, lambda: epochs.append(None))
+        train(model, lab.data.user, lab.data.item, training, CPU, validate, lambda: epochs.append(None))
     except GoodEnough:
         return now() - started, len(epochs)
     return None, len(epochs)
@@ -95,17 +94,17 @@ def main() -> None:
     parser.add_argument("--recall", type=float, default=0.0830, help="validation Recall@20 to be reached")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    parts = read_split(given.folder / given.graph)
-    model, epoch = epoch_seconds(parts)
+    lab = Lab(given.folder / given.graph)
+    model, epoch = epoch_seconds(lab)
     figures = {
         "epoch": epoch,
-        "eval": judging_seconds(parts, model, CUTOFFS),
-        "eval_20": judging_seconds(parts, model, (20,)),
+        "eval": judging_seconds(lab, model, CUTOFFS),
+        "eval_20": judging_seconds(lab, model, (20,)),
     }
-    quality, epochs = quality_seconds(parts, given.graph, given.recall)
+    quality, epochs = quality_seconds(lab, given.recall)
     if quality is not None:
         figures["to_quality"] = tuple(quality)
-    print(f"{given.graph}: {parts.users:,} users, {parts.items:,} items; {epochs} epochs to the quality asked")
+    print(f"{given.graph}: {lab.parts.users:,} users, {lab.parts.items:,} items; {epochs} epochs to the quality asked")
     print(f"{'':<12} {'seconds':>9} {'processor':>10}")
     for what, (wall, processor) in figures.items():
         print(f"{what:<12} {wall:>9.3f} {processor:>10.3f}")

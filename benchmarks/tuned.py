@@ -1,68 +1,35 @@
-"""Settings for each published split, chosen without its test part, and what others published on that part.
+"""The settings that were found for each published split, without its test part; `benchmarks.tune` writes them."""
 
-A split is named by its folder; what is not listed here has the settings of Baby. Searched is little so far: of Baby's
-LightGCN under softmax the score and the epochs were chosen on validation, dot 0.0397 against cosine 0.0363 in NDCG@20;
-its other values and those of Sports are first guesses, and the rest is the defaults.
-"""
+import json
+from pathlib import Path
+from typing import Any
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from assets.settings import ModelSettings, TuningSettings
+from assets.training.configured import configured
+from models.config import Loss, RecommenderConfig, TrainerConfig
 
-from models.config import RecommenderConfig, TrainerConfig
-
-Loss = Literal["bpr", "softmax"]
-LOSSES: tuple[Loss, ...] = ("bpr", "softmax")
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a model is made of and how it is trained."""
-
-    recommender: RecommenderConfig
-    trainer: TrainerConfig
+FILE = Path(__file__).parent / "tuned.json"
+# What a folder without settings of its own is trained with.
+OTHERS = "baby"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What differs from the defaults."""
-
-    recommender: dict[str, Any] = field(default_factory=dict)
-    trainer: dict[str, Any] = field(default_factory=dict)
+def shipped(split: str) -> dict[str, Any]:
+    """What tuned.json says of a split: `training` holds for all models, `models` has values by model and loss."""
+    found = json.loads(FILE.read_text())
+    return found.get(split) or found[OTHERS]
 
 
-# The make-up that a model's name stands for.
-MODELS: dict[str, dict[str, Any]] = {"bpr_mf": {"layers": 0}, "lightgcn": {"layers": 2}}
-
-SHARED = {
-    "learning_rate": 5e-3,
-    "temperature": 0.2,
-    "shared_negatives": 512,
-    "evaluate_every": 5,
-    "patience": 3,
-    "max_epochs": 60,
-}
-IN_BATCH = SHARED | {"softmax_negatives": "in_batch", "learning_rate": 2e-3, "batch_size": 4096}
-
-CHOSEN: dict[tuple[str, str, Loss], Choice] = {
-    ("baby", "bpr_mf", "bpr"): Choice(),
-    ("baby", "bpr_mf", "softmax"): Choice(trainer=SHARED),
-    ("baby", "lightgcn", "bpr"): Choice(),
-    ("baby", "lightgcn", "softmax"): Choice(trainer=SHARED),
-    ("sports", "lightgcn", "softmax"): Choice(trainer=IN_BATCH),
-}
-
-# Test Recall@20 and NDCG@20 of the MMRec toolbox: the best of a grid, chosen on test.
-PUBLISHED: dict[tuple[str, str], tuple[float, float]] = {
-    ("baby", "bpr_mf"): (0.0575, 0.0249),
-    ("baby", "lightgcn"): (0.0754, 0.0328),
-    ("sports", "bpr_mf"): (0.0653, 0.0298),
-    ("sports", "lightgcn"): (0.0864, 0.0387),
-    ("tiktok", "lightgcn"): (0.0653, 0.0282),
-}
+def settings_of(split: str, model: str, loss: Loss, seed: int = 0) -> tuple[RecommenderConfig, TrainerConfig]:
+    """What a learned model is made of on a split, and how it is trained."""
+    found = shipped(split)
+    return configured(model, loss, seed, ModelSettings(**found["training"]), values_of(found, model, loss))
 
 
-def tuned(split: str, model: str, loss: Loss, seed: int = 0) -> Settings:
-    """The settings of a model under a loss on a split."""
-    choice = CHOSEN.get((split, model, loss)) or CHOSEN["baby", model, loss]
-    recommender = RecommenderConfig.model_validate(MODELS[model] | choice.recommender)
-    return Settings(recommender, TrainerConfig.model_validate({**choice.trainer, "loss": loss, "seed": seed}))
+def values_of(found: dict[str, Any], model: str, loss: str) -> dict[str, Any]:
+    """The values chosen for a model under a loss; nothing where it was not tuned."""
+    return found["models"].get(model, {}).get(loss, {})
+
+
+def tuning_settings(split: str, trials: int, seconds: float) -> TuningSettings:
+    """How a search on a split trains."""
+    return TuningSettings(**shipped(split)["training"], tuning_trials=trials, tuning_seconds=seconds)

@@ -1,4 +1,4 @@
-"""Splits in the form of the MMRec toolbox, and how they are judged."""
+"""Folders in the form of the MMRec toolbox, how they are judged, and what is shipped for them."""
 
 import gzip
 from pathlib import Path
@@ -7,8 +7,13 @@ import numpy as np
 import pytest
 
 from assets.interactions.splits import TEST, TRAIN, VALIDATION
-from benchmarks.mmrec import judge_of, read_split
-from benchmarks.tuned import LOSSES, MODELS, tuned
+from assets.training.held_out import HeldOut
+from benchmarks.lab import Lab
+from benchmarks.mmrec import read_content, read_split
+from benchmarks.tuned import settings_of
+from models.config import LOSSES, Loss
+from models.ranking import Vectors
+from models.zoo import LEARNED
 
 ROWS = "userID\titemID\tx_label\n0\t1\t0\n1\t0\t0\n0\t2\t1\n0\t0\t2\n1\t3\t2\n2\t3\t2\n"
 
@@ -35,17 +40,51 @@ def test_train_items_alone_are_masked_and_users_without_any_are_not_counted(tmp_
     (tmp_path / "shop.inter").write_text(ROWS)
     # Everybody likes the items in the order 1, 2, 0, 3. User 0 has 1 in train: left are 2, which is validation's and
     # not masked, then 0 and 3. User 1 has 0 in train: left are 1, 2, 3. User 2 has nothing in train.
-    users, items = np.ones((3, 1), np.float32), np.array([[2.0], [4.0], [3.0], [1.0]], np.float32)
-    found = judge_of(read_split(tmp_path), TEST, "dot", (2, 3))(users, items)
-    assert found["recall", 2] == pytest.approx((1 + 0) / 2)
-    assert found["recall", 3] == pytest.approx(1)
-    assert found["ndcg", 3] == pytest.approx((1 / np.log2(3) + 1 / np.log2(4)) / 2)
+    everybody = Vectors(np.ones((3, 1), np.float32), np.array([[2.0], [4.0], [3.0], [1.0]], np.float32))
+    found = HeldOut.of(read_split(tmp_path), TEST).metrics(everybody, (2, 3))
+    assert found["recall", 2].tolist() == [1, 0]
+    assert found["recall", 3].tolist() == [1, 1]
+    assert found["ndcg", 3].tolist() == pytest.approx([1 / np.log2(3), 1 / np.log2(4)])
 
 
-@pytest.mark.parametrize("model", MODELS)
+def test_features_are_read_in_single_precision_and_zeros_are_missing(tmp_path: Path) -> None:
+    assert read_content(tmp_path, 3) is None
+    image = np.array([[1, 0], [0, 0], [0, 2], [9, 9]], np.float16)  # one row more than there are items
+    np.save(tmp_path / "image_feat.npy", image)
+    with pytest.raises(SystemExit, match="0 files for the text side"):
+        read_content(tmp_path, 3)
+    np.save(tmp_path / "audio_feat.npy", np.ones((3, 5), np.float16))
+    content = read_content(tmp_path, 3)
+    assert content is not None
+    assert content.visual.features.dtype == content.textual.features.dtype
+    assert content.visual.present[:, 0].tolist() == [1, 0, 1]
+    assert content.textual.features.shape == (3, 5)
+    assert content.nearest_visual is not None
+    assert content.nearest_visual[:, 0].tolist() == [2, -1, 0]
+    np.save(tmp_path / "image_feat.npy", image[:2])
+    with pytest.raises(SystemExit, match="has 2 rows for 3 items"):
+        read_content(tmp_path, 3)
+
+
+@pytest.mark.parametrize("model", LEARNED)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_model_has_settings_under_every_loss_on_every_split(model: str, loss) -> None:
+def test_every_model_has_settings_under_every_loss_on_every_split(model: str, loss: Loss) -> None:
     for split in ("baby", "sports", "tiktok", "my_shop"):
-        settings = tuned(split, model, loss, seed=2)
-        assert (settings.trainer.loss, settings.trainer.seed) == (loss, 2)
-        assert settings.recommender.layers == MODELS[model]["layers"]
+        made_of, training = settings_of(split, model, loss, seed=2)
+        assert (training.loss, training.seed) == (loss, 2)
+        assert all(getattr(made_of, name) == value for name, value in LEARNED[model].made_of.items())
+
+
+def test_a_lab_fits_each_model_once_and_judges_it_on_test(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(u, i, rng.integers(0, 3)) for u in range(30) for i in range(u % 2, 20, 2)]
+    lines = "".join(f"{u}\t{i}\t{x}\n" for u, i, x in rows)
+    (tmp_path / "camps.inter").write_text("userID\titemID\tx_label\n" + lines)
+    lab = Lab(tmp_path)
+    assert lab.losses("lightgcn", "both") == LOSSES
+    assert (lab.losses("ease", "both"), lab.losses("blend", "bpr")) == (("none",), ("softmax",))
+    blend = lab.judged("blend", "softmax", 0)
+    assert set(lab.fitted) == {("blend", "softmax", 0), ("ease", "none", 0), ("lightgcn", "softmax", 0)}
+    # Every user has the items of one camp: ten, of which those not in train come first in any ranking that found it.
+    assert blend.by_user["recall", 10].mean() > 0.95
+    assert lab.fit("ease", "none", 0) is lab.fit("ease", "none", 0)
