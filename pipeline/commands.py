@@ -85,13 +85,17 @@ def show(name: str) -> None:
     """Print the leaderboard of a dataset as a table, what its checks found, and where the report lies."""
     root = DataRoot.from_environment()
     board = pq.read_table(root.artefact(root.manifest("leaderboard", name))).to_pandas()
-    board = board[board["stratum"] == "all"]
-    board["shown"] = [SHOWN.get(key, "") for key in zip(board["metric"], board["k"], strict=True)]
-    about = board.groupby("model")[["loss", "n_users", "train_s"]].first()
-    values = board[board["shown"] != ""].pivot_table(index="model", columns="shown", values="value")
+    best = board[(board["stratum"] == "all") & (board["block"] == "open") & (board["status"] == "ok")].copy()
+    best["shown"] = [SHOWN.get(key, "") for key in zip(best["metric"], best["k"], strict=True)]
+    about = best.groupby("model")[["loss", "score", "n_users", "train_s"]].first()
+    values = best[best["shown"] != ""].pivot_table(index="model", columns="shown", values="value")  # means over seeds
     table = about.join(values[list(SHOWN.values())]).sort_values("NDCG@20", ascending=False)
-    print(f"\nLeaderboard of {name} (split {board['split_rule'].iloc[0]})\n")
+    print(
+        f"\nLeaderboard of {name} (split {best['split_rule'].iloc[0]}), each model under the loss best on validation\n"
+    )
     print(table.to_string(float_format="{:.4f}".format, formatters={"train_s": "{:.1f}".format}))
+    for model, status in board[board["status"] != "ok"][["model", "status"]].to_numpy():
+        print(f"{model}: {status}")
     for failed in _failed_checks(name):
         print(f"\nCheck failed: {failed}")
     print(f"\nReport: {root.artefact(root.manifest('report', name))}")

@@ -1,0 +1,85 @@
+"""What `kill -9` costs in the middle of training and of tuning, in real processes."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Pipeline
+
+from storage.layout import PROJECT_ROOT
+from storage.publish import sha256_of
+
+# Runs one asset in a process of its own, counts the epochs that it trains, and kills it after some.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, "tests/pipeline")
+import models.trainer
+from conftest import Pipeline, failures
+
+folder, asset, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
+count, one_epoch = 0, models.trainer._epoch
+
+def counting(*given):
+    global count
+    if die_after and count >= die_after:
+        os.kill(os.getpid(), signal.SIGKILL)
+    count += 1
+    return one_epoch(*given)
+
+models.trainer._epoch = counting
+result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: {"force": True, "max_epochs": 14}})
+assert result.success, failures(result)
+print("epochs", count)
+"""
+
+
+def run(folder: Path, asset: str, die_after: int = 0) -> subprocess.CompletedProcess[str]:
+    given = [str(folder), asset, str(die_after)]
+    return subprocess.run([sys.executable, "-c", SCRIPT, *given], cwd=PROJECT_ROOT, capture_output=True, text=True)
+
+
+def epochs_of(run: subprocess.CompletedProcess[str]) -> int:
+    assert run.returncode == 0, run.stderr
+    return int(run.stdout.split()[-1])
+
+
+@pytest.fixture
+def folders(sample: Pipeline, tmp_path: Path) -> tuple[Path, Path]:
+    """Two copies of the sample's data."""
+    for name in ("undisturbed", "disturbed"):
+        shutil.copytree(sample.root.root, tmp_path / name)
+    return tmp_path / "undisturbed", tmp_path / "disturbed"
+
+
+def test_a_killed_training_goes_on_where_it_was_to_the_same_model(folders: tuple[Path, Path]) -> None:
+    undisturbed, disturbed = folders
+    whole = epochs_of(run(undisturbed, "gated_lightgcn"))
+    assert whole == 28  # 14 under each loss
+    before = sha256_of(disturbed / "gated_lightgcn" / "sample.manifest.json")
+    # In the second fit, two epochs after its second look.
+    assert run(disturbed, "gated_lightgcn", die_after=26).returncode == -signal.SIGKILL
+    assert sha256_of(disturbed / "gated_lightgcn" / "sample.manifest.json") == before
+    assert epochs_of(run(disturbed, "gated_lightgcn")) == 28 - 24
+    versions = [
+        json.loads((folder / "gated_lightgcn" / "sample.manifest.json").read_bytes())["data_version"]
+        for folder in (undisturbed, disturbed)
+    ]
+    assert versions[0] == versions[1]
+    assert not (disturbed / ".work" / "checkpoints" / "sample" / "gated_lightgcn").exists()
+
+
+def test_a_killed_search_does_not_search_a_finished_model_again(folders: tuple[Path, Path]) -> None:
+    undisturbed, disturbed = folders
+    whole = epochs_of(run(undisturbed, "tuning"))
+    assert run(disturbed, "tuning", die_after=70).returncode == -signal.SIGKILL
+    kept = list((disturbed / ".work" / "tuning" / "sample").glob("*.json"))
+    assert len(kept) >= 2
+    # Each model is tried three times for 5 epochs, and the best once more for 14.
+    a_model = 3 * 5 + 14
+    assert epochs_of(run(disturbed, "tuning")) == whole - a_model * len(kept)
+    assert not (disturbed / ".work" / "tuning" / "sample").exists()
