@@ -70,6 +70,8 @@ def new_model(config: RecommenderConfig, data: TrainSet, seed: int) -> VectorMod
             raise ModelError("architecture 'mmgcn' needs content and a graph, and one is missing")
         views = (content.visual, content.textual)
         return Mmgcn(config, data.users, data.items, data.adjacency, views)
+    if config.layers and data.adjacency is None:
+        raise ModelError(f"layers is {config.layers}, and there is no user-item graph")
     fusion = graph = None
     if config.item_encoder != "id":
         if content is None:

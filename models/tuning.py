@@ -1,8 +1,9 @@
 """The search for a model's hyper-parameters by successive halving: the same trials and seconds for every model.
 
-Karnin, Koren and Somekh, "Almost Optimal Exploration in Multi-Armed Bandits", ICML 2013; Jamieson and Talwalkar, AISTATS
-2016: all configurations are trained for a few epochs, the better third for three times as many, and so on. What is tried
-comes from `optuna`: a scrambled Sobol sequence, which few points cover a space with evenly.
+Karnin, Koren and Somekh, "Almost Optimal Exploration in Multi-Armed Bandits", ICML 2013; Jamieson and Talwalkar, "Non-
+stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016: all configurations are trained for a
+few epochs, the better third for three times as many, and so on. What is tried comes from `optuna`: a scrambled Sobol
+sequence, which few points cover a space with evenly.
 """
 
 import logging
@@ -17,7 +18,8 @@ from models.spaces import Between, Space
 
 logger = logging.getLogger(__name__)
 
-Run = Callable[[dict[str, Any], int, Callable[[float], None]], None]
+Look = Callable[[int, float], None]
+Run = Callable[[dict[str, Any], int, Look], None]
 REDUCTION = 3
 
 
@@ -54,6 +56,7 @@ class Trial:
         value: the best validation metric that it showed.
         epochs: how far it was trained.
         ended: whether it was among the last ones, was worse than others, was cut by the clock, or broke down.
+        error: why it broke down.
     """
 
     values: dict[str, Any]
@@ -61,6 +64,7 @@ class Trial:
     epochs: int = 0
     seconds: float = 0.0
     ended: Literal["complete", "worse", "time", "failed"] = "time"
+    error: str = ""
 
 
 class _TimeIsUp(Exception):  # noqa: N818
@@ -73,7 +77,7 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     Args:
         starts: values of settings; those outside of `space` are ignored, those missing are drawn.
         run: trains with some values for so many epochs, from the beginning, and calls back at every look with the
-            validation metric.
+            epoch and the validation metric.
 
     Returns:
         All trials, in the order of their proposal.
@@ -83,48 +87,49 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     """
     trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
     ends = time.perf_counter() + budget.seconds
-    alive = list(trials)
+    alive, rungs = list(trials), list(budget.rungs())
     try:
-        for count, epochs in budget.rungs():
+        for count, epochs in rungs:
             alive.sort(key=lambda trial: -trial.value)
             for trial in alive[count:]:
                 trial.ended = "worse"
             alive = alive[:count]
             for trial in alive:
                 _train(trial, epochs, ends, run)
+                if trial.ended != "failed" and (count, epochs) == rungs[-1]:
+                    trial.ended = "complete"
             alive = [trial for trial in alive if trial.ended != "failed"]
-        for trial in alive:
-            trial.ended = "complete"
     except _TimeIsUp:
         pass
-    if not any(trial.value > 0 for trial in trials):
-        raise ModelError("tuning found no configuration with a validation NDCG@20 above 0; raise 'tuning_seconds'")
-    return [trial for trial in trials if trial.epochs or trial.ended == "failed"]
+    tried = [trial for trial in trials if trial.epochs or trial.ended == "failed"]
+    if not any(trial.value > 0 for trial in tried if trial.ended != "failed"):
+        broke_down = next((f": {trial.error}" for trial in tried if trial.error), "; raise 'tuning_seconds'")
+        raise ModelError(f"tuning found no configuration with a validation NDCG@20 above 0{broke_down}")
+    return tried
 
 
 def _train(trial: Trial, epochs: int, ends: float, run: Run) -> None:
     """Train one configuration for `epochs`, and note what came of it."""
     begun = time.perf_counter()
 
-    def look(value: float) -> None:
-        trial.value = max(trial.value, value)
+    def look(epoch: int, value: float) -> None:
+        trial.value, trial.epochs = max(trial.value, value), max(trial.epochs, epoch)
         if time.perf_counter() > ends:
             raise _TimeIsUp
 
     if begun > ends:
         raise _TimeIsUp
-    trial.epochs = epochs
     try:
         run(trial.values, epochs, look)
-    except ModelError:  # such as scores that are no numbers
-        trial.ended = "failed"
+    except ModelError as error:  # such as scores that are no numbers
+        trial.ended, trial.error = "failed", str(error)
     finally:
         trial.seconds += time.perf_counter() - begun
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
-    """The trial with the best validation metric, the earliest of equals."""
-    return max(trials, key=lambda trial: trial.value)
+    """The trial with the best validation metric, the earliest of equals; none that broke down."""
+    return max((trial for trial in trials if trial.ended != "failed"), key=lambda trial: trial.value)
 
 
 def proposals(space: Space, starts: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def write_models(folder: Path, models: SavedModels) -> tuple[Path, str]:
     index = json.dumps({"fits": [model.name for model in models.fits], "skipped": models.skipped}).encode()
     files = {INDEX: index}
     for model in models.fits:
-        files[f"{model.name}/{WEIGHTS}"] = save(model.tensors)
+        files[f"{model.name}/{WEIGHTS}"] = save(in_order(model.tensors))
         files[f"{model.name}/{CONFIG}"] = json.dumps(model.config, indent=1, sort_keys=True).encode()
     digest = hashlib.sha256()
     for content in files.values():
@@ -85,6 +85,11 @@ def write_models(folder: Path, models: SavedModels) -> tuple[Path, str]:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             (partial / name).write_bytes(content)
     return folder / version, version
+
+
+def in_order(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same arrays, C-contiguous: safetensors writes the memory of an array and looks at no strides."""
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}
 
 
 def read_models(folder: Path) -> SavedModels:
@@ -105,7 +110,7 @@ class FileCheckpoint:
     path: Path
 
     def save(self, arrays: dict[str, np.ndarray], facts: str) -> None:
-        publish_bytes(self.path, save(arrays, metadata={"facts": facts}))
+        publish_bytes(self.path, save(in_order(arrays), metadata={"facts": facts}))
 
     def load(self) -> tuple[dict[str, np.ndarray], str] | None:
         """What was saved last; None, with a warning, where it cannot be read."""

@@ -132,7 +132,7 @@ def rows_of(judged: Judged, intervals: Intervals) -> Iterator[dict[str, Any]]:
 
 
 RESULTS = {"loss_curve", "validation_curve", "validation_by_weight", "validation_ndcg@20", "best_epoch"}
-NO_SETTINGS = RESULTS | {"collision_rate", "device", "seed"}
+NO_SETTINGS = RESULTS | {"collision_rate", "device", "seed", "second_fit"}
 
 
 def settings_hash(config: Mapping[str, Any]) -> str:

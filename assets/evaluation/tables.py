@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from assets.evaluation.judge import WITHOUT_TRAIN
 from models.zoo import PAPER_MODEL
 
 HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
@@ -60,7 +61,7 @@ def stratum_rows(leaderboard: pd.DataFrame) -> tuple[list[str], list[tuple[str, 
     ]
     table = there.pivot_table(index="model", columns="stratum", values="value", aggfunc="mean")
     table = table.sort_values("all", ascending=False)
-    strata = sorted(table.columns.drop("all"))
+    strata = sorted(table.columns.drop(["all", WITHOUT_TRAIN], errors="ignore"))
     rows = [
         (str(model), [None if pd.isna(value) else float(value) for value in values])
         for model, values in zip(table.index, table[["all", *strata]].to_numpy(), strict=True)

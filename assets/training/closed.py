@@ -70,7 +70,7 @@ def ease_of(validation: HeldOut, regularisation: float) -> SavedModels:
     train = validation.train
     model = Ease.fit(train, regularisation, max_items=train.shape[1])
     facts = {"regularisation": regularisation, "validation_ndcg@20": validation.ndcg(model)}
-    return counted("ease", {"weights": np.ascontiguousarray(model.weights)}, **facts)
+    return counted("ease", {"weights": model.weights}, **facts)
 
 
 def item_knn_of(validation: HeldOut, neighbours: int, shrinkage: float) -> SavedModels:

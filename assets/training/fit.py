@@ -109,7 +109,7 @@ def fit_one(
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }
-    return SavedModel({part: np.ascontiguousarray(t) for part, t in tensors.items()}, config), history.seconds
+    return SavedModel(tensors, config), history.seconds
 
 
 def shown(fits: list[SavedModel]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from models.config import Loss
 from models.fitting import TrainSet, fit
 from models.ranking import Vectors
 from models.spaces import COUNTED_SPACES, STARTS, OneOf
-from models.tuning import Budget, Trial, best_of, search
+from models.tuning import Budget, Look, Trial, best_of, search
 from models.zoo import LEARNED
 from storage.publish import publish_bytes
 
@@ -99,12 +99,13 @@ def study(config: TuningSettings, model: str, loss: str, data: TrainSet, validat
 def descend(config: TuningSettings, model: str, loss: Loss, data: TrainSet, validation: HeldOut) -> list[Trial]:
     """Trials of a learned model."""
 
-    def run(values: Mapping[str, Any], epochs: int, look: Callable[[float], None]) -> None:
+    def run(values: Mapping[str, Any], epochs: int, look: Look) -> None:
         made_of, training = configured(model, loss, 0, config, values)
+        looks = itertools.count(1)
 
         def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
             value = validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score))
-            look(value)
+            look(min(next(looks) * training.evaluate_every, epochs), value)
             return value
 
         fit(made_of, training.model_copy(update={"max_epochs": epochs}), data, validate)

@@ -3,11 +3,10 @@
 from io import BytesIO
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from assets.evaluation.plots import share_histogram
-from assets.evaluation.report import gate_facts, leaderboard_rows, thumbnail
+from assets.evaluation.report import gate_facts, thumbnail
 
 
 def test_the_gate_is_counted_by_what_items_have() -> None:
@@ -20,20 +19,6 @@ def test_the_gate_is_counted_by_what_items_have() -> None:
         "median share of the picture, of items with both": "0.40",
     }
     assert gate_facts(np.array([np.nan]))["median share of the picture, of items with both"] == "–"
-
-
-def test_models_are_ordered_by_ndcg_at_20() -> None:
-    rows = [
-        {"stratum": "all", "model": model, "metric": metric, "k": k, "value": value, "ci_low": 0, "ci_high": 1,
-         "loss": "bpr", "n_users": 9, "train_s": 1.0, "eval_s": 1.0, "device": "cpu"}
-        for model, value in (("worse", 0.1), ("better", 0.3))
-        for metric in ("recall", "ndcg", "map", "hit_rate")
-        for k in (10, 20)
-    ]  # fmt: skip
-    found = leaderboard_rows(pd.DataFrame(rows), "all")
-    assert [row["model"] for row in found] == ["better", "worse"]
-    assert found[0]["cells"][0] == {"value": 0.3, "ci_low": 0, "ci_high": 1}
-    assert leaderboard_rows(pd.DataFrame(rows), "users_without_train") == []
 
 
 def test_thumbnails_are_small_whatever_they_come_from() -> None:
