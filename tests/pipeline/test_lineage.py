@@ -11,9 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Pipeline, failures
 
+from assets.evaluation.judge import Bench, judge
 from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.assets import NAMES
+from assets.training.held_out import HeldOut
+from assets.training.scorers import scorer_of
 from models.zoo import LEARNED
 from storage.models import SavedModels, read_models
 from storage.sample import SampleItem, SampleSize, planted_items
@@ -231,32 +234,18 @@ def test_the_gate_leans_on_what_tells_an_item_apart_whatever_the_seed(sample: Pi
 
 
 def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline) -> None:
-    """A model that sees one view alone knows nothing of items that the other view tells apart."""
-    items = planted(sample)
-    kinds = np.array([item.kind for item in items])
-    spread = {}
-    for name in ("ablation_visual_only", "ablation_text_only"):
-        weights = models_of(sample, name).main.tensors
-        view = "visual" if name == "ablation_visual_only" else "textual"
-        features = read_embeddings(sample.root.path(FEATURES[view], "sample", ".parquet"))
-        projected = features.matrix @ weights[f"weights.fusion.project_{view}.weight"].T
-        groups = [items[n].group for n in range(len(items))]
-        spread[view] = {
-            kind: separation(projected, np.array(groups), (kinds == kind) & features.has_value)
-            for kind in ("visual", "textual")
-        }
-    assert spread["visual"]["visual"] > 2 * spread["visual"]["textual"]
-    assert spread["textual"]["textual"] > 2 * spread["textual"]["visual"]
-
-
-FEATURES = {"visual": "image_embeddings", "textual": "text_embeddings"}
-
-
-def separation(vectors: np.ndarray, group: np.ndarray, chosen: np.ndarray) -> float:
-    """Share of the variance of some items' vectors that lies between their planted groups."""
-    there, of = vectors[chosen], group[chosen]
-    between = sum((of == one).sum() * ((there[of == one].mean(0) - there.mean(0)) ** 2).sum() for one in set(of))
-    return float(between / ((there - there.mean(0)) ** 2).sum())
+    """Who sees pictures alone finds fewer of the items that only their text tells apart, and the other way round."""
+    told_by = np.array([item.kind for item in planted(sample)])
+    test = HeldOut.of(Parts.of(table(sample, "splits")), TEST)
+    recall = {}
+    for view in ("visual", "text"):
+        for fit in models_of(sample, f"ablation_{view}_only").fits:
+            for kind in ("visual", "textual"):
+                judged = judge(fit, scorer_of(fit, test.train), Bench(test, {kind: told_by == kind}, seed=0))
+                recall[view, fit.name, kind] = judged.by_stratum[kind]["recall", 20].mean()
+    for loss in ("bpr-0", "softmax-0"):
+        assert recall["text", loss, "textual"] > recall["visual", loss, "textual"] + 0.03
+        assert recall["visual", loss, "visual"] > recall["text", loss, "visual"] + 0.03
 
 
 def test_learning_beats_popularity_and_every_model_stands_in_its_blocks(sample: Pipeline) -> None:
