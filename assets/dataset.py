@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import dagster as dg
 import pydantic
 
-from assets.settings import ALL_SETTINGS, StageSettings
+from assets.settings import ALL_SETTINGS, StageSettings, TunedSettings
 from models.errors import ModelError
 from storage.catalogue import Dataset, first_mistake, load_catalogue
 from storage.errors import InputError
@@ -64,6 +64,7 @@ def dataset_asset(
     name: str | None = None,
     description: str | None = None,
     inputs: Mapping[str, Any] | None = None,
+    parts_read: Mapping[str, Callable[[Any, str], str]] | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
     """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
 
@@ -75,6 +76,8 @@ def dataset_asset(
         deps: upstream assets that the function reads by itself.
         name, description: of the asset; the function's own by default.
         inputs: upstream assets and the types to load them as, where the function takes them as `**inputs`.
+        parts_read: of upstream assets of which the function reads a part alone, the version of that part, from the
+            loaded value and the name of this asset.
     """
 
     def decorate(function: AssetFunction) -> dg.AssetsDefinition:
@@ -88,10 +91,13 @@ def dataset_asset(
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
+                tuned = issubclass(type(config), TunedSettings)
                 recipe = Recipe(
+                    fixed=sorted(in_force.model_fields_set - IMMATERIAL) if tuned else [],
                     code_version=code_version,
                     settings=in_force.model_dump(exclude=IMMATERIAL) | (outside(in_force) if outside else {}),
-                    inputs={manifest.asset: manifest.data_version for manifest in upstream},
+                    inputs={manifest.asset: manifest.data_version for manifest in upstream}
+                    | {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()},
                 )
                 numbering = common_numbering(upstream)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None

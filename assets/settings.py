@@ -22,6 +22,10 @@ class StageSettings(dg.Config):
     force: bool = Field(False, description="Make it again even if nothing has changed.")
 
 
+class TunedSettings(StageSettings):
+    """Settings of which tuning chooses those that neither the catalogue nor a run's config gives."""
+
+
 class SourceSettings(StageSettings):
     """Getting the raw files."""
 
@@ -120,7 +124,7 @@ class TextEncoderSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class LearnedSettings(VectorSettings, DescentSettings, StageSettings):
+class LearnedSettings(VectorSettings, DescentSettings, TunedSettings):
     """What every learned model has, and what tuning chooses where neither catalogue nor run config fix it."""
 
     loss: Literal["both", "bpr", "softmax"] = Field(
@@ -148,15 +152,14 @@ class ModelSettings(LearnedSettings):
     seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
 
 
-class ItemKnnSettings(StageSettings):
+class ItemKnnSettings(TunedSettings):
     """Likeness of items by who has them."""
 
     neighbours: int = Field(100, ge=1, description="Nearest items that count.")
     shrinkage: float = Field(0.0, ge=0, description="Takes trust from likeness that rests on few users.")
-    max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
 
 
-class EaseSettings(StageSettings):
+class EaseSettings(TunedSettings):
     """Ridge regression of every item on the others."""
 
     regularisation: float = Field(200.0, gt=0, description="Weight λ of the squared weights.")
@@ -166,7 +169,7 @@ class EaseSettings(StageSettings):
 class ItemGraphSettings(StageSettings):
     """The nearest items in embedding space."""
 
-    knn_max: int = Field(20, ge=1, le=100, description="Neighbours kept of every item; 'knn_k' of them are used.")
+    knn_max: int = Field(20, ge=20, le=100, description="Neighbours kept of every item; 'knn_k' of them are used.")
 
 
 class EvaluationSettings(StageSettings):

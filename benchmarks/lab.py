@@ -7,7 +7,8 @@ from pathlib import Path
 
 from assets.evaluation.judge import Bench, Judged, judge
 from assets.interactions.splits import TEST, VALIDATION, Parts
-from assets.training.closed import blend_of, ease_of, item_knn_of, popularity_of
+from assets.settings import EaseSettings, ItemKnnSettings
+from assets.training.closed import blend_of, counted_fit, popularity_of
 from assets.training.fit import fit_one
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
@@ -15,18 +16,19 @@ from benchmarks.mmrec import read_content, read_split, train_set
 from benchmarks.tuned import settings_of, shipped, values_of
 from models.config import LOSSES, Loss
 from models.fitting import TrainSet
-from models.zoo import COUNTED, LEARNED
+from models.zoo import LEARNED
 from storage.models import SavedModel, SavedModels
 
-NAMES = (*LEARNED, *COUNTED, "blend")
+DEFAULTS = EaseSettings.model_validate({}).model_dump() | ItemKnnSettings.model_validate({}).model_dump()
 BLENDED: tuple[str, str, Loss] = ("ease", "lightgcn", "softmax")
 
 
 @dataclass
 class Lab:
-    """One folder in the form of the MMRec toolbox."""
+    """One folder in the form of the MMRec toolbox; its features are read only if asked for."""
 
     folder: Path
+    with_content: bool = True
     fitted: dict[tuple[str, str, int], tuple[SavedModel, float]] = field(default_factory=dict)
 
     @property
@@ -39,7 +41,8 @@ class Lab:
 
     @cached_property
     def data(self) -> TrainSet:
-        return train_set(self.parts, read_content(self.folder, self.parts.items))
+        content = read_content(self.folder, self.parts.items) if self.with_content else None
+        return train_set(self.parts, content)
 
     @cached_property
     def validation(self) -> HeldOut:
@@ -65,17 +68,18 @@ class Lab:
     def _fit(self, model: str, loss: str, seed: int) -> tuple[SavedModel, float]:
         if loss in LOSSES and model in LEARNED:
             return fit_one(model, *settings_of(self.split, model, loss, seed), self.data, self.validation)
+        before = 0.0
+        if model == "blend":  # what is blended has to be trained, too
+            first, second, partner_loss = BLENDED
+            before = self.fit(first, "none", 0)[1] + self.fit(second, partner_loss, seed)[1]
         started = time.perf_counter()
-        values = values_of(shipped(self.split), model, loss)
         if model == "popularity":
             made = popularity_of(self.validation.train)
-        elif model == "ease":
-            made = ease_of(self.validation, **values)
-        elif model == "item_knn":
-            made = item_knn_of(self.validation, **values)
-        else:
+        elif model == "blend":
             made = blend_of(BLENDED[0], [BLENDED[1]], self.blended(seed), self.validation)
-        return made.main, time.perf_counter() - started
+        else:
+            made = counted_fit(model, self.validation, DEFAULTS | values_of(shipped(self.split), model, loss))
+        return made.main, before + time.perf_counter() - started
 
     def blended(self, seed: int) -> dict[str, SavedModels]:
         """The models that are blended, by name."""

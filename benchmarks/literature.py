@@ -15,9 +15,12 @@ import numpy as np
 from assets.evaluation.board import over_seeds
 from assets.evaluation.judge import Judged
 from assets.evaluation.significance import bootstrap_intervals
-from benchmarks.lab import NAMES, Lab
+from assets.training.assets import NAMES
+from benchmarks.lab import Lab
 from benchmarks.published import PUBLISHED, published_of
+from benchmarks.tuned import is_tuned
 from models.config import LOSSES
+from models.zoo import LEARNED
 
 Row = dict[str, Any]
 WIDTH = 22
@@ -37,6 +40,7 @@ def row_of(lab: Lab, judged: Judged, train_s: float) -> Row:
         "published_ndcg@20": published.ndcg if published else None,
         "validation_ndcg@20": round(config.get("validation_ndcg@20", 0.0), 4),
         "epochs": len(config.get("loss_curve", [])),
+        "tuned": is_tuned(lab.split, judged.model, judged.loss),
         "train_s": round(train_s, 1),
     }
 
@@ -79,7 +83,7 @@ def main() -> None:
     models = given.models.split(",")
     if unknown := set(models) - set(NAMES):
         parser.error(f"no model is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    lab, rows = Lab(given.folder), list[Row]()
+    lab, rows = Lab(given.folder, any(LEARNED[model].content for model in models if model in LEARNED)), list[Row]()
     judged: dict[tuple[str, str], list[Judged]] = {}
     for model in models:
         for loss in lab.losses(model, given.loss):

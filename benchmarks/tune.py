@@ -9,9 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from assets.training.assets import NAMES
 from assets.training.tune import Study, study
-from benchmarks.lab import NAMES, Lab
-from benchmarks.tuned import FILE, tuning_settings
+from benchmarks.lab import Lab
+from benchmarks.tuned import FILE, shipped, tuning_settings
 from models.config import LOSSES
 from models.spaces import COUNTED_SPACES
 from models.tuning import best_of
@@ -22,6 +23,7 @@ def keep(split: str, found: Study) -> None:
     """Put what was best into tuned.json."""
     every: dict[str, Any] = json.loads(FILE.read_text())
     values = best_of(found.trials).values
+    every.setdefault(split, {"training": shipped(split)["training"], "models": {}})
     every[split]["models"].setdefault(found.model, {})[found.loss] = values
     FILE.write_text(json.dumps(every, indent=1, sort_keys=True) + "\n")
 
@@ -43,6 +45,9 @@ def main() -> None:
     for model in models:
         for loss in lab.losses(model, given.loss):
             found = Study(model, loss, study(settings, model, loss, lab.data, lab.validation))
+            if not found.trials:
+                print(f"{model} {loss}: not made for {lab.parts.items:,} items, or no trials asked for")
+                continue
             for row in found.rows():
                 rows.append({"split": lab.split, **row})
                 print(f"{model} {loss} {row['trial']:>3} {row['validation_ndcg']:.4f} {row['epochs']:>4} epochs "

@@ -30,6 +30,12 @@ def values_of(found: dict[str, Any], model: str, loss: str) -> dict[str, Any]:
     return found["models"].get(model, {}).get(loss, {})
 
 
+def is_tuned(split: str, model: str, loss: str) -> bool:
+    """Whether values were searched for a model on this very split; a blend stands on those of its parts."""
+    found = json.loads(FILE.read_text())
+    return split in found and (model in ("popularity", "blend") or loss in found[split]["models"].get(model, {}))
+
+
 def tuning_settings(split: str, trials: int, seconds: float) -> TuningSettings:
     """How a search on a split trains."""
     return TuningSettings(**shipped(split)["training"], tuning_trials=trials, tuning_seconds=seconds)

@@ -14,24 +14,10 @@ from torch import Tensor
 
 from models.errors import ModelError
 from models.ranking import Scorer
-from models.zoo import MAX_ITEMS
 
-EASE_REGULARISATIONS = (50.0, 100.0, 200.0, 400.0, 800.0)
 BLOCK_ITEMS = 1024
 BLOCK_ENTRIES = 2**22  # some 300 MB with all that sorting them takes
 FLOAT32_ERROR = 1e-3
-
-
-class TooManyItemsError(ModelError):
-    """A model of items × items was asked for more items than it may hold.
-
-    Attributes:
-        items, max_items: how many there are and may be.
-    """
-
-    def __init__(self, model: str, items: int, max_items: int):
-        super().__init__(f"{model} keeps items × items numbers, and {items:,} items are over max_items ({max_items:,})")
-        self.items, self.max_items = items, max_items
 
 
 @dataclass(frozen=True)
@@ -50,16 +36,12 @@ class Ease:
     weights: np.ndarray
 
     @classmethod
-    def fit(cls, train: sp.csr_matrix, regularisation: float, max_items: int = MAX_ITEMS) -> "Ease":
+    def fit(cls, train: sp.csr_matrix, regularisation: float) -> "Ease":
         """Fit to `train` [users, items]; one array of items × items is held, and nothing of that size beside it.
 
         Raises:
-            TooManyItemsError: there are more than `max_items`; nothing has been allocated.
             ModelError: `regularisation` is too small for a solution.
         """
-        items = train.shape[1]
-        if items > max_items:
-            raise TooManyItemsError("EASE", items, max_items)
         weights = _inverse_gram(train, regularisation)
         weights /= -weights.diagonal()
         np.fill_diagonal(weights, 0)

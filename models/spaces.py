@@ -4,6 +4,7 @@ Every model under every loss gets the same number of trials. What a model is (`m
 dataset's settings or a run's config fix.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -60,6 +61,13 @@ COUNTED_SPACES: dict[str, Space] = {
     "ease": {"regularisation": OneOf((50.0, 100.0, 200.0, 400.0, 800.0))},
     "item_knn": {"neighbours": OneOf((20, 100, 500, 1000)), "shrinkage": OneOf((0.0, 20.0, 200.0))},
 }
+
+
+def searched_version() -> str:
+    """A short hash of all that is searched, and of what the models are: with another one, tuning is out of date."""
+    made_of = {name: sorted(kind.made_of.items()) for name, kind in LEARNED.items()}
+    spaces = [(model, loss, space_of(model, loss)) for model in LEARNED for loss in BY_LOSS]
+    return hashlib.sha256(repr((made_of, spaces, STARTS, COUNTED_SPACES)).encode()).hexdigest()[:12]
 
 
 def space_of(model: str, loss: Loss) -> Space:

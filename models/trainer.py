@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from models.config import TrainerConfig
+from models.errors import ModelError
 from models.objectives import Objective, objective_of
 from models.recommender import VectorModel
 
@@ -69,6 +70,8 @@ def train(
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
+    Training that diverges after a good look ends there; the curve of the loss shows it.
+
     Args:
         user, item: int [train], each pair once.
         validate: from user vectors [users, dim] and item vectors [items, dim] to a value, the higher the better.
@@ -94,7 +97,12 @@ def train(
         epoch = len(history.loss)
         if epoch % config.evaluate_every and epoch != config.max_epochs:
             continue
-        value = validate(*model.vectors())
+        try:
+            value = validate(*model.vectors())
+        except ModelError:  # scores that are no numbers
+            if not history.best_epoch:
+                raise
+            break  # what was best before it broke down is kept
         history.validation.append((epoch, value))
         if value > history.best_value:
             history.best_epoch, history.best_value, best = epoch, value, _weights(model)

@@ -10,7 +10,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from models.errors import ModelError
@@ -30,7 +30,7 @@ class Budget:
     Attributes:
         trials: configurations tried.
         seconds: after so many no training is begun, and the one under way ends at its next look at validation.
-        first_epochs, last_epochs: epochs of every configuration at first, and of the last ones.
+        first_epochs: epochs of every configuration at first; last_epochs: of the one or two that are left.
     """
 
     trials: int
@@ -39,12 +39,15 @@ class Budget:
     last_epochs: int
 
     def rungs(self) -> Iterator[tuple[int, int]]:
-        """How many configurations are trained for how many epochs, until one or two are left or epochs are at most."""
+        """How many configurations are trained for how many epochs: a third for three times as many, step by step.
+
+        The one or two that are left are trained for `last_epochs`.
+        """
         trials, epochs = self.trials, min(self.first_epochs, self.last_epochs)
-        yield trials, epochs
         while trials > 2 and epochs < self.last_epochs:
-            trials, epochs = -(-trials // REDUCTION), min(epochs * REDUCTION, self.last_epochs)
             yield trials, epochs
+            trials, epochs = -(-trials // REDUCTION), min(epochs * REDUCTION, self.last_epochs)
+        yield trials, self.last_epochs
 
 
 @dataclass
@@ -83,11 +86,12 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
         All trials, in the order of their proposal.
 
     Raises:
-        ModelError: no trial came to a value.
+        ModelError: no trial came to a look.
     """
-    trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
+    count = budget.trials if space else 1
+    trials = [Trial(values) for values in proposals(space, starts, count, seed)]
     ends = time.perf_counter() + budget.seconds
-    alive, rungs = list(trials), list(budget.rungs())
+    alive, rungs = list(trials), list(replace(budget, trials=count).rungs())
     try:
         for count, epochs in rungs:
             alive.sort(key=lambda trial: -trial.value)
@@ -102,9 +106,9 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     except _TimeIsUp:
         pass
     tried = [trial for trial in trials if trial.epochs or trial.ended == "failed"]
-    if not any(trial.value > 0 for trial in tried if trial.ended != "failed"):
-        broke_down = next((f": {trial.error}" for trial in tried if trial.error), "; raise 'tuning_seconds'")
-        raise ModelError(f"tuning found no configuration with a validation NDCG@20 above 0{broke_down}")
+    if not any(trial.epochs and trial.ended != "failed" for trial in tried):
+        why = next((f": {trial.error}" for trial in tried if trial.error), "; raise 'tuning_seconds'")
+        raise ModelError(f"tuning came to no look at validation{why}")
     return tried
 
 
@@ -136,7 +140,7 @@ def proposals(space: Space, starts: Sequence[dict[str, Any]], count: int, seed: 
     """`count` configurations: the starts, filled up with drawn values, then drawn ones."""
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)

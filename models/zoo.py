@@ -20,7 +20,7 @@ class Kind:
     item_graph: bool = False
 
 
-MAX_ITEMS = 25_000  # above it no model of items × items is made
+MAX_ITEMS = 25_000  # above it, by default, no model of items × items is made
 
 GATED = {"item_encoder": "gated", "layers": 2}
 

@@ -29,6 +29,7 @@ class Recipe(pydantic.BaseModel):
 
     code_version: str
     settings: dict[str, object]  # those that can change the result
+    fixed: list[str] = []  # the settings that were given, where tuning chooses the others
     inputs: dict[str, str]  # data version of every upstream asset
 
 

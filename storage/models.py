@@ -39,7 +39,7 @@ class SavedModel:
 
 @dataclass(frozen=True)
 class SavedModels:
-    """All fits of one model, of every loss and seed; the first is the one that recommends.
+    """All fits of one model, of every loss and seed.
 
     There is none where a model could not be had for a dataset; `skipped` then says why.
     """

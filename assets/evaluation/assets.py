@@ -142,7 +142,7 @@ def columns_as_dict(table: pa.Table, key: str, value: str) -> dict:
 @dataset_asset(
     group="evaluation",
     kinds={"jinja", "html"},
-    code_version="1",
+    code_version="2",
     io_manager="files",
     deps=["image_embeddings", "text_embeddings"],
 )

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from typing import Any
+from typing import Any, cast
 
 import dagster as dg
 import pyarrow as pa
@@ -11,6 +11,8 @@ import scipy.sparse as sp
 from assets.dataset import Stage, dataset_asset
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings, ModelSettings, StageSettings, TuningSettings
+from assets.training.configured import chosen_version, tuned_values
+from models.spaces import searched_version
 from models.zoo import BEST_MODEL, COUNTED, LEARNED, Kind
 from storage.arrays import NearestItems
 from storage.io_managers import Made
@@ -21,10 +23,17 @@ from storage.tables import Embeddings
 CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
 MODEL: dict[str, Any] = {"group": "training", "code_version": "2", "io_manager": "models", "reuse": True}
+TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
 NAMES = (*LEARNED, *COUNTED, "blend")
 
 
-@dataset_asset(group="training", kinds={"optuna", "pytorch"}, code_version="1", reuse=True)
+@dataset_asset(
+    group="training",
+    kinds={"optuna", "pytorch"},
+    code_version="2",
+    reuse=True,
+    outside=lambda config: {"searched": searched_version()},
+)
 def tuning(
     stage: Stage,
     config: TuningSettings,
@@ -64,7 +73,7 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
     if kind.item_graph:
         inputs["item_graph"] = NearestItems
 
-    @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs)
+    @dataset_asset(**TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs)
     def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
         from assets.training.fit import fit_all
 
@@ -85,20 +94,18 @@ def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
     return made_of(popularity_of(matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)), 0.0)
 
 
-@dataset_asset(**MODEL, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
+@dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
 def ease(stage: Stage, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> Made:
-    from assets.training.closed import counted_model, ease_of
-    from assets.training.configured import tuned_values
+    from assets.training.closed import counted_model
 
-    return counted_model(config, splits, tuned_values(tuning, "ease", "none"), ease_of)
+    return counted_model(config, splits, tuned_values(tuning, "ease", "none"), "ease")
 
 
-@dataset_asset(**MODEL, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
+@dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
 def item_knn(stage: Stage, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> Made:
-    from assets.training.closed import counted_model, item_knn_of
-    from assets.training.configured import tuned_values
+    from assets.training.closed import counted_model
 
-    return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), item_knn_of)
+    return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), "item_knn")
 
 
 @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
@@ -109,4 +116,10 @@ def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: Saved
 
     started = time.perf_counter()
     blends = blend_of(BLENDED[0], BLENDED[1:], models, HeldOut.of(Parts.of(splits), VALIDATION))
-    return made_of(blends, time.perf_counter() - started)
+    made = made_of(blends, time.perf_counter() - started)
+    facts = cast(dict[str, Any], made.metadata)
+    for fit in blends.fits:  # what is blended has to be trained, too
+        parts = ((fit.config["first"], "none-0"), (fit.config["second"], fit.config["second_fit"]))
+        trained = (cast(dict[str, float], stage.manifest(name).facts["train_s"])[one] for name, one in parts)
+        facts["train_s"][fit.name] += sum(trained)
+    return made

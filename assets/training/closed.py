@@ -13,13 +13,14 @@ from assets.settings import EaseSettings, ItemKnnSettings
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.closed_form import Blend, Ease, ItemKnn
-from models.ranking import Scorer
+from models.spaces import COUNTED_SPACES
 from storage.io_managers import Made
 from storage.models import SavedModel, SavedModels
 
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 
-COUNTED_SCORERS: dict[str, Callable[..., Scorer]] = {"ease": Ease.fit, "item_knn": ItemKnn.fit}
+COUNTED_SCORERS: dict[str, Callable[..., Ease | ItemKnn]] = {"ease": Ease.fit, "item_knn": ItemKnn.fit}
+DENSE = {"ease"}  # models that hold an array of items × items
 
 
 def counted(model: str, tensors: dict[str, np.ndarray], **facts: Any) -> SavedModels:
@@ -35,25 +36,28 @@ def popularity_of(train: sp.csr_matrix) -> SavedModels:
     return counted("popularity", tensors, kind="vectors")
 
 
-def too_many(items: int, max_items: int) -> SavedModels:
-    """What stands for a model of items × items where there are too many for it."""
-    return SavedModels((), f"{items:,} items are over max_items ({max_items:,})")
-
-
 def counted_model(
-    config: EaseSettings | ItemKnnSettings,
-    splits: pa.Table,
-    tuned: Mapping[str, Any],
-    make: Callable[..., SavedModels],
+    config: EaseSettings | ItemKnnSettings, splits: pa.Table, tuned: Mapping[str, Any], model: str
 ) -> Made:
-    """A model of items × items by `make`, with what the settings fix, else what was tuned, else the defaults."""
+    """A model of items by items, with what the settings fix, else what was tuned, else the defaults."""
     parts = Parts.of(splits)
-    if parts.items > config.max_items:
-        return made_of(too_many(parts.items, config.max_items), 0.0)
-    values = config.model_dump(exclude={"force", "max_items"})
-    values |= {name: value for name, value in tuned.items() if name not in config.model_fields_set}
+    if isinstance(config, EaseSettings) and parts.items > config.max_items:
+        return made_of(SavedModels((), f"{parts.items:,} items are over max_items ({config.max_items:,})"), 0.0)
+    free = {name: value for name, value in tuned.items() if name not in config.model_fields_set}
     started = time.perf_counter()
-    return made_of(make(HeldOut.of(parts, VALIDATION), **values), time.perf_counter() - started)
+    fit = counted_fit(model, HeldOut.of(parts, VALIDATION), config.model_dump() | free)
+    return made_of(fit, time.perf_counter() - started)
+
+
+def counted_fit(model: str, validation: HeldOut, settings: Mapping[str, Any]) -> SavedModels:
+    """EASE or ItemKNN by name, fitted to the train part of `validation` with its own ones of `settings`."""
+    values = {name: settings[name] for name in COUNTED_SPACES[model]}
+    scorer = COUNTED_SCORERS[model](validation.train, **values)
+    if isinstance(scorer, Ease):
+        tensors = {"weights": scorer.weights}
+    else:
+        tensors = {name: getattr(scorer.weights, name) for name in ("data", "indices", "indptr")}
+    return counted(model, tensors, **values, **{"validation_ndcg@20": validation.ndcg(scorer)})
 
 
 def made_of(models: SavedModels, seconds: float) -> Made:
@@ -62,36 +66,22 @@ def made_of(models: SavedModels, seconds: float) -> Made:
         return Made(models, {"skipped": models.skipped})
     curves = {"loss_curve", "validation_curve"}
     told = {name: value for name, value in models.main.config.items() if name not in curves}
-    return Made(models, told | {"train_s": {fit.name: seconds for fit in models.fits}})
+    return Made(models, told | {"train_s": dict.fromkeys((fit.name for fit in models.fits), seconds)})
 
 
-def ease_of(validation: HeldOut, regularisation: float) -> SavedModels:
-    """EASE, fitted to the train part of `validation`."""
-    train = validation.train
-    model = Ease.fit(train, regularisation, max_items=train.shape[1])
-    facts = {"regularisation": regularisation, "validation_ndcg@20": validation.ndcg(model)}
-    return counted("ease", {"weights": model.weights}, **facts)
-
-
-def item_knn_of(validation: HeldOut, neighbours: int, shrinkage: float) -> SavedModels:
-    """ItemKNN, fitted to the train part of `validation`."""
-    model = ItemKnn.fit(validation.train, neighbours, shrinkage)
-    parts = {name: getattr(model.weights, name) for name in ("data", "indices", "indptr")}
-    facts = {"neighbours": neighbours, "shrinkage": shrinkage, "validation_ndcg@20": validation.ndcg(model)}
-    return counted("item_knn", parts, **facts)
-
-
-def blend_of(first: str, seconds: Sequence[str], models: Mapping[str, SavedModels], validation: HeldOut) -> SavedModels:
-    """`first` blended with whichever of `seconds`, and by whichever weight, is best on validation with the first seed.
+def blend_of(
+    first: str, partners: Sequence[str], models: Mapping[str, SavedModels], validation: HeldOut
+) -> SavedModels:
+    """`first` blended with whichever of `partners`, and by whichever weight, is best on validation with the first seed.
 
     There is one blend for each seed of the second model; its loss is the one that was best on validation.
     """
-    missing = [name for name in (first, *seconds) if not models[name].fits]
+    missing = [name for name in (first, *partners) if not models[name].fits]
     if missing:
         return SavedModels((), f"{missing[0]} was skipped: {models[missing[0]].skipped}")
     one = scorer_of(models[first].main, validation.train)
     found = {}
-    for second in seconds:
+    for second in partners:
         other = scorer_of(models[second].best()[0], validation.train)
         for weight in WEIGHTS:
             found[second, weight] = validation.ndcg(Blend(one, other, weight))

@@ -1,5 +1,6 @@
 """The configuration of one training: what the model is by its name, what is fixed, what was tuned, and defaults."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -28,6 +29,13 @@ def free_space(model: str, loss: Loss, settings: LearnedSettings) -> Space:
     """What is searched for a model: its space without what the catalogue or a run's config fix."""
     space = space_of(model, loss)
     return {name: options for name, options in space.items() if name not in settings.model_fields_set}
+
+
+def chosen_version(tuning: pa.Table, model: str) -> str:
+    """A short hash of what the table `tuning` chose for a model under every loss: the part of it that a model reads."""
+    mine = tuning.filter(pc.and_(pc.equal(tuning["model"], model), tuning["chosen"]))
+    rows = sorted(zip(mine["loss"].to_pylist(), mine["values"].to_pylist(), strict=True))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
 def tuned_values(tuning: pa.Table, model: str, loss: str) -> dict[str, Any]:

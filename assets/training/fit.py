@@ -59,7 +59,8 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
         made_of, training = configured(stage.asset, loss, seed, config, tuned_values(tuning, stage.asset, loss))
-        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{stage.fingerprint}.safetensors")
+        device = device_of(training.device).type  # the state of one kind of device is of no use to another
+        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{device}-{stage.fingerprint}.safetensors")
         with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
             saved, took = fit_one(stage.asset, made_of, training, data, validation, progress.advance, checkpoint)
         fits.append(saved)

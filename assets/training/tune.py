@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from assets.settings import TuningSettings
-from assets.training.closed import COUNTED_SCORERS
+from assets.training.closed import COUNTED_SCORERS, DENSE
 from assets.training.configured import configured, free_space
 from assets.training.held_out import HeldOut
 from models.config import Loss
@@ -91,7 +91,8 @@ def study(config: TuningSettings, model: str, loss: str, data: TrainSet, validat
     if not config.tuning_trials:
         return []
     if model in COUNTED_SPACES:
-        return [] if data.items > config.max_items else grid(config, model, validation)
+        too_large = model in DENSE and data.items > config.max_items
+        return [] if too_large else grid(config, model, validation)
     assert loss in ("bpr", "softmax")
     return descend(config, model, loss, data, validation)  # type: ignore[arg-type]
 
@@ -115,12 +116,14 @@ def descend(config: TuningSettings, model: str, loss: Loss, data: TrainSet, vali
 
 
 def grid(config: TuningSettings, model: str, validation: HeldOut) -> list[Trial]:
-    """Every configuration of a model that is counted: there are fewer than trials allowed."""
+    """Configurations of a model that is counted, in a seeded order: all of them, or as many as there are trials."""
     space = COUNTED_SPACES[model]
     choices = [options.values for options in space.values() if isinstance(options, OneOf)]
+    every = list(itertools.product(*choices))
+    order = np.random.default_rng(config.tuning_seed).permutation(len(every))
     trials: list[Trial] = []
     started = time.perf_counter()
-    for chosen in itertools.islice(itertools.product(*choices), config.tuning_trials):
+    for chosen in (every[place] for place in order[: config.tuning_trials]):
         if trials and time.perf_counter() - started > config.tuning_seconds:
             break
         begun = time.perf_counter()

@@ -13,7 +13,7 @@ import torch
 
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings
-from assets.training.closed import blend_of, counted_model, ease_of, item_knn_of, made_of, popularity_of
+from assets.training.closed import blend_of, counted_fit, counted_model, made_of, popularity_of
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.closed_form import Ease, ItemKnn
@@ -43,7 +43,7 @@ def scores_of(scorer: Scorer, users: int) -> np.ndarray:
 
 
 def test_ease_is_kept_with_its_weights_and_what_it_reached_on_validation() -> None:
-    model = ease_of(validation(), regularisation=2.0).main
+    model = counted_fit("ease", validation(), {"regularisation": 2.0, "max_items": 9}).main
     # With two items that go together, each is regressed on the other alone: 2 / (4 + λ) and 2 / (2 + λ).
     expected = [[0, 2 / 6, 0], [2 / 4, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(model.tensors["weights"], expected, atol=1e-6)
@@ -53,7 +53,7 @@ def test_ease_is_kept_with_its_weights_and_what_it_reached_on_validation() -> No
 
 @pytest.mark.parametrize("shrinkage", [0.0, 3.0])
 def test_item_knn_is_kept_with_its_weights_and_what_it_reached_on_validation(shrinkage: float) -> None:
-    model = item_knn_of(validation(), neighbours=5, shrinkage=shrinkage).main
+    model = counted_fit("item_knn", validation(), {"neighbours": 5, "shrinkage": shrinkage}).main
     likeness = 2 / ((4 * 2) ** 0.5 + shrinkage)
     weights = sp.csr_matrix(tuple(model.tensors[name] for name in ("data", "indices", "indptr")), shape=(3, 3))
     np.testing.assert_allclose(weights.toarray(), [[0, likeness, 0], [likeness, 0, 0], [0, 0, 0]], rtol=1e-6)
@@ -89,29 +89,27 @@ Given = dict[str, Any]
 def test_what_is_given_goes_before_what_was_tuned_and_this_before_the_default(
     settings: EaseSettings | ItemKnnSettings, tuned: Given, expected: Given
 ) -> None:
-    asked: list[Given] = []
-
-    def make(held_out: HeldOut, **values: Any) -> SavedModels:
-        asked.append(values)
-        assert held_out.users.tolist() == [2, 3]
-        return popularity_of(held_out.train)
-
-    counted_model(settings, splits(), tuned, make)
-    assert asked == [expected]
+    model = "ease" if isinstance(settings, EaseSettings) else "item_knn"
+    config = counted_model(settings, splits(), tuned, model).value.main.config
+    assert {name: config[name] for name in expected} == expected
 
 
 def test_the_settings_reach_the_weights_and_the_facts() -> None:
-    made = counted_model(EaseSettings(), splits(), {"regularisation": 6.0}, ease_of)
+    made = counted_model(EaseSettings(), splits(), {"regularisation": 6.0}, "ease")
     assert made.value.main.tensors["weights"][0, 1] == pytest.approx(2 / 10)
     assert made.metadata["regularisation"] == 6.0
     assert list(made.metadata["train_s"]) == ["none-0"]
 
 
-@pytest.mark.parametrize("settings", [EaseSettings(), ItemKnnSettings()])
-def test_too_many_items_are_one_sentence_and_nothing_is_allocated(settings: EaseSettings | ItemKnnSettings) -> None:
+def test_nearest_items_are_counted_however_many_items_there_are() -> None:
+    table = splits([*ROWS, (4, 199_999, TRAIN)])
+    assert counted_model(ItemKnnSettings(), table, {}, "item_knn").value.main.tensors["data"].size == 4
+
+
+def test_too_many_items_are_one_sentence_and_nothing_is_allocated() -> None:
     table = splits([*ROWS, (4, 199_999, TRAIN)])
     tracemalloc.start()
-    made = counted_model(settings, table, {}, lambda *_, **__: pytest.fail("there are too many items"))
+    made = counted_model(EaseSettings(), table, {}, "ease")
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1e6
@@ -120,8 +118,8 @@ def test_too_many_items_are_one_sentence_and_nothing_is_allocated(settings: Ease
 
 
 def test_as_many_items_as_may_be_are_not_too_many() -> None:
-    assert counted_model(EaseSettings(max_items=3), splits(), {}, ease_of).value.fits
-    assert counted_model(EaseSettings(max_items=2), splits(), {}, ease_of).value.skipped == (
+    assert counted_model(EaseSettings(max_items=3), splits(), {}, "ease").value.fits
+    assert counted_model(EaseSettings(max_items=2), splits(), {}, "ease").value.skipped == (
         "3 items are over max_items (2)"
     )
 
@@ -174,7 +172,7 @@ def test_a_blend_takes_the_partner_and_the_weight_that_are_best_on_validation() 
     assert (config["first"], config["second"], config["weight"]) == ("ease", "partner", 0.6)
     assert config["validation_ndcg@20"] == pytest.approx(1)
     by_weight = config["validation_by_weight"]
-    assert set(by_weight) == {f"{name} {n / 10}" for name in ("wrong", "partner") for n in range(11)}
+    assert set(by_weight) == {f"{name} {n / 20}" for name in ("wrong", "partner") for n in range(21)}
     # Below and above, one user's item comes first and the other's second; at 0 second and third are a tie.
     for tenth in (1, 2, 3, 4, 5, 7, 8, 9, 10):
         assert by_weight[f"partner {tenth / 10}"] == pytest.approx((1 + 1 / np.log2(3)) / 2)
@@ -216,8 +214,8 @@ def test_counted_models_score_the_same_when_they_come_from_disk(tmp_path: Path) 
     user, item = train.nonzero()
     held_out = HeldOut(train, train, matrix_of(user, (item + 1) % 9, 30, 9), np.unique(user))
     for saved, model in (
-        (ease_of(held_out, 3.0), Ease.fit(train, 3.0)),
-        (item_knn_of(held_out, 4, 1.0), ItemKnn.fit(train, 4, 1.0)),
+        (counted_fit("ease", held_out, {"regularisation": 3.0}), Ease.fit(train, 3.0)),
+        (counted_fit("item_knn", held_out, {"neighbours": 4, "shrinkage": 1.0}), ItemKnn.fit(train, 4, 1.0)),
     ):
         found = scorer_of(reread(tmp_path / saved.main.config["model"], saved).main, train)
         assert type(found) is type(model)

@@ -86,9 +86,9 @@ def test_the_same_seed_proposes_the_same_trials() -> None:
 @pytest.mark.parametrize(
     ("trials", "epochs", "rungs"),
     [
-        (20, (5, 300), [(20, 5), (7, 15), (3, 45), (1, 135)]),
+        (20, (5, 300), [(20, 5), (7, 15), (3, 45), (1, 300)]),
         (9, (5, 12), [(9, 5), (3, 12)]),
-        (2, (5, 300), [(2, 5)]),
+        (2, (5, 300), [(2, 300)]),
         (30, (50, 20), [(30, 20)]),
     ],
 )
@@ -112,7 +112,7 @@ def test_the_worse_at_a_rung_end_there_with_the_best_that_they_showed() -> None:
         look(epochs - 1, shown[epochs][values["number"]])
         look(epochs, 0.02)
 
-    trials = searched(run, 7)
+    trials = searched(run, 7, epochs=(5, 45))
     assert calls == [*((number, 5) for number in range(7)), (3, 15), (1, 15), (6, 15), (1, 45)]
     assert [(trial.values["number"], trial.value, trial.epochs, trial.ended) for trial in trials] == [
         (0, 0.1, 5, "worse"),
@@ -210,10 +210,20 @@ def test_a_search_in_which_all_have_failed_finds_nothing() -> None:
     def run(values: Values, epochs: int, look: Look) -> None:
         raise ModelError("a score is not finite")
 
-    with pytest.raises(ModelError, match="above 0: a score is not finite"):
+    with pytest.raises(ModelError, match="no look at validation: a score is not finite"):
         searched(run, 3)
     with pytest.raises(ModelError, match="raise 'tuning_seconds'"):
-        searched(lambda values, epochs, look: look(epochs, 0.0), 3)
+        searched(lambda values, epochs, look: None, 3)
+
+
+def test_where_all_show_nothing_the_first_is_chosen() -> None:
+    trials = searched(lambda values, epochs, look: look(epochs, 0.0), 3)
+    assert best_of(trials) is trials[0]
+
+
+def test_where_nothing_is_free_one_trial_is_enough() -> None:
+    trials = search({}, NUMBERED, Budget(5, HOUR, 5, 100), 0, constant)
+    assert [(trial.values, trial.epochs, trial.ended) for trial in trials] == [({}, 100, "complete")]
 
 
 def test_a_trial_that_showed_much_before_it_broke_down_is_not_chosen() -> None:

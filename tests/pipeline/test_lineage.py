@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 import numpy as np
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from conftest import Pipeline, failures
@@ -19,9 +20,10 @@ from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.zoo import LEARNED
 from storage.models import SavedModels, read_models
+from storage.publish import sha256_of
 from storage.sample import SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
-from storage.tables import facts_of, read_embeddings, read_table
+from storage.tables import facts_of, read_embeddings, read_table, write_table
 
 LINEAGE = {
     "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
@@ -141,6 +143,34 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
     models = models_of(pipeline, "bpr_mf")
     assert [fit.name for fit in models.fits] == ["bpr-0", "softmax-0"]
     assert models.main.tensors["user_vectors"].shape == (700, 8)
+
+
+def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    chosen = models_of(pipeline, "bpr_mf").of_loss("softmax")[0].config["temperature"]
+    assert pipeline.run("sample", "key:bpr_mf", {"bpr_mf": {"temperature": 0.2, "max_epochs": 5}}).success
+    given = models_of(pipeline, "bpr_mf").of_loss("softmax")[0].config["temperature"]
+    assert given == 0.2
+    fixed = pipeline.root.manifest("bpr_mf", "sample").recipe.fixed
+    assert {"temperature", "max_epochs", "batch_size"} <= set(fixed)
+    assert "learning_rate" not in fixed
+    assert "temperature" not in sample.root.manifest("bpr_mf", "sample").recipe.fixed
+    assert 0.05 <= chosen <= 0.5
+
+
+def test_another_search_with_the_same_choice_trains_nothing_again(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    path = pipeline.root.path("tuning", "sample", ".parquet")
+    slower = pc.multiply(table(pipeline, "tuning")["seconds"], 2.0)
+    tried = table(pipeline, "tuning")
+    written = write_table(path, "tuning", tried.set_column(tried.column_names.index("seconds"), "seconds", slower))
+    manifest = pipeline.root.manifest("tuning", "sample")
+    facts = {"data_version": written.data_version, "sha256": sha256_of(path), "bytes": path.stat().st_size}
+    pipeline.root.write_manifest(manifest.model_copy(update=facts))
+    assert written.data_version != manifest.data_version
+    assert pipeline.run("sample", "key:bpr_mf or key:ease").success
+    assert pipeline.metadata("bpr_mf", "sample")["reused"] is True
+    assert pipeline.metadata("ease", "sample")["reused"] is True
 
 
 def test_settings_that_cannot_change_the_result_cost_nothing(sample: Pipeline, tmp_path: Path) -> None:
