@@ -55,6 +55,9 @@ class DescentSettings(BaseModel):
     max_epochs: int = Field(300, ge=1, description="Epochs at the most.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between two looks at the validation split.")
     patience: int = Field(6, ge=1, description="Looks without a better validation NDCG@20 before training stops.")
+    threads: int = Field(
+        1, ge=1, description="Processor threads of training; on graphs of some 100,000 edges more are slower."
+    )
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 

@@ -93,6 +93,10 @@ def fit(
 ) -> tuple[VectorModel, History]:
     """A trained model, on the CPU, and how its training went; see `models.trainer.train`."""
     model = new_model(recommender, data, trainer.seed)
-    device = device_of(trainer.device)
-    history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint)
+    device, threads = device_of(trainer.device), torch.get_num_threads()
+    torch.set_num_threads(trainer.threads)
+    try:
+        history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint)
+    finally:
+        torch.set_num_threads(threads)
     return model.cpu(), history

@@ -138,7 +138,7 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
     assert "reused" not in made
     origins = {record.data["setting"]: (record.data["value"], record.data["from"]) for record in made["settings"]}
     assert origins["dim"] == ("8", "run config")
-    assert origins["max_epochs"] == ("100", "catalogue")
+    assert origins["max_epochs"] == ("60", "catalogue")
     assert origins["temperature"][1] == "default"
     models = models_of(pipeline, "bpr_mf")
     assert [fit.name for fit in models.fits] == ["bpr-0", "softmax-0"]
