@@ -263,13 +263,17 @@ def test_the_gate_leans_on_what_tells_an_item_apart_whatever_the_seed(sample: Pi
         assert {float(share[n]) for n, item in enumerate(items) if not item.has_picture} == {0.0}
 
 
-def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline) -> None:
+def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline, tmp_path: Path) -> None:
     """Who sees pictures alone finds fewer of the items that only their text tells apart, and the other way round."""
-    told_by = np.array([item.kind for item in planted(sample)])
-    test = HeldOut.of(Parts.of(table(sample, "splits")), TEST)
+    pipeline, ablations = copy_of(sample, tmp_path), ("ablation_visual_only", "ablation_text_only")
+    same = {"learning_rate": 0.005, "l2": 1e-4, "score": "dot", "temperature": 0.2, "softmax_negatives": "shared"}
+    settings = same | {"patience": 4}
+    assert pipeline.run("sample", " or ".join(f"key:{name}" for name in ablations), dict.fromkeys(ablations, settings))
+    told_by = np.array([item.kind for item in planted(pipeline)])
+    test = HeldOut.of(Parts.of(table(pipeline, "splits")), TEST)
     recall = {}
     for view in ("visual", "text"):
-        for fit in models_of(sample, f"ablation_{view}_only").fits:
+        for fit in models_of(pipeline, f"ablation_{view}_only").fits:
             for kind in ("visual", "textual"):
                 judged = judge(fit, scorer_of(fit, test.train), Bench(test, {kind: told_by == kind}, seed=0))
                 recall[view, fit.name, kind] = judged.by_stratum[kind]["recall", 20].mean()
