@@ -91,7 +91,7 @@ def dataset_asset(
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
-                tuned = issubclass(type(config), TunedSettings)
+                tuned = isinstance(in_force, TunedSettings)
                 recipe = Recipe(
                     fixed=sorted(in_force.model_fields_set - IMMATERIAL) if tuned else [],
                     code_version=code_version,

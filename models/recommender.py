@@ -79,8 +79,11 @@ class Recommender(VectorModel):
 
     def layer_0(self) -> tuple[Tensor, Tensor]:
         """Vectors before propagation: of users [users, dim], of items [items, dim]."""
-        parts = [table.weight for table in (self.item_id,) if table is not None]
-        parts += [fusion() for fusion in (self.fusion,) if fusion is not None]
+        parts = []
+        if self.item_id is not None:
+            parts.append(self.item_id.weight)
+        if self.fusion is not None:
+            parts.append(self.fusion())
         item = torch.cat(parts, dim=1) if self.config.content_apart else sum(parts[1:], start=parts[0])
         return self.user_id.weight, item
 

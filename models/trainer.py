@@ -4,6 +4,7 @@ Training that was broken off goes on from its last checkpoint, and ends with the
 a CPU, with the same number of threads).
 """
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -17,6 +18,8 @@ from models.config import TrainerConfig
 from models.errors import ModelError
 from models.objectives import Objective, objective_of
 from models.recommender import VectorModel
+
+logger = logging.getLogger(__name__)
 
 Validate = Callable[[np.ndarray, np.ndarray], float]
 State = dict[str, np.ndarray]
@@ -70,7 +73,7 @@ def train(
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
-    Training that diverges after a good look ends there; the curve of the loss shows it.
+    Training that diverges after a good look ends there, with a warning.
 
     Args:
         user, item: int [train], each pair once.
@@ -99,10 +102,11 @@ def train(
             continue
         try:
             value = validate(*model.vectors())
-        except ModelError:  # scores that are no numbers
+        except ModelError as error:  # scores that are no numbers
             if not history.best_epoch:
                 raise
-            break  # what was best before it broke down is kept
+            logger.warning(f"training ended at epoch {epoch} ({error}); the weights of {history.best_epoch} are kept")
+            break
         history.validation.append((epoch, value))
         if value > history.best_value:
             history.best_epoch, history.best_value, best = epoch, value, _weights(model)

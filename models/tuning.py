@@ -6,7 +6,6 @@ few epochs, the better third for three times as many, and so on. What is tried c
 sequence, which few points cover a space with evenly.
 """
 
-import logging
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,8 +14,6 @@ from typing import Any, Literal
 
 from models.errors import ModelError
 from models.spaces import Between, Space
-
-logger = logging.getLogger(__name__)
 
 Look = Callable[[int, float], None]
 Run = Callable[[dict[str, Any], int, Look], None]
@@ -88,10 +85,11 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     Raises:
         ModelError: no trial came to a look.
     """
-    count = budget.trials if space else 1
-    trials = [Trial(values) for values in proposals(space, starts, count, seed)]
+    if not space:
+        budget = replace(budget, trials=1)
+    trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
     ends = time.perf_counter() + budget.seconds
-    alive, rungs = list(trials), list(replace(budget, trials=count).rungs())
+    alive, rungs = list(trials), list(budget.rungs())
     try:
         for count, epochs in rungs:
             alive.sort(key=lambda trial: -trial.value)

@@ -108,11 +108,11 @@ def board_rows(
                 tested = (row["metric"], row["k"]) == TESTED and row["stratum"] == "all"
                 p_value = p_holm.get((standing.name, model)) if tested else None
                 yield row | {"block": standing.block, "p_holm": p_value, "status": "ok"}
-    for name, skipped in ((name, model.skipped) for name, model in models.items()):
-        if skipped:
+    for name, saved in models.items():
+        if saved.skipped:
             nothing = {"loss": "none", "score": "", "settings_hash": "", "seed": 0, "device": "", "n_users": 0}
             kind = {"stratum": "all", "metric": TESTED[0], "k": TESTED[1], "block": "open", "model": name}
-            yield nothing | kind | {"status": f"skipped: {skipped}"}
+            yield nothing | kind | {"status": f"skipped: {saved.skipped}"}
 
 
 def as_facts(compared: Sequence[Comparison]) -> list[dict[str, Any]]:

@@ -49,16 +49,18 @@ def tuning(
     """
     from assets.training.fit import train_set
     from assets.training.held_out import HeldOut
-    from assets.training.tune import pairs, progressed, studies
+    from assets.training.tune import pairs, studies
     from models.spaces import COUNTED_SPACES
 
     parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
     kept, models = stage.root.work / "tuning" / stage.dataset.name, (*LEARNED, *COUNTED_SPACES)
     validation = HeldOut.of(parts, VALIDATION)
+    rows: list[dict[str, Any]] = []
     with stage.progress(len(pairs(config, models)), "models") as progress:
-        found = list(progressed(studies(config, data, validation, kept, stage.fingerprint, models), progress.advance))
-    rows = [row for study in found for row in study.rows()]
-    facts = {"models": len(found), "trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
+        for study in studies(config, data, validation, kept, stage.fingerprint, models):
+            rows += study.rows()
+            progress.advance()
+    facts = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
     return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
 
@@ -90,8 +92,9 @@ def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
     from assets.training.closed import made_of, popularity_of
     from models.ranking import matrix_of
 
-    parts = Parts.of(splits)
-    return made_of(popularity_of(matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)), 0.0)
+    started, parts = time.perf_counter(), Parts.of(splits)
+    models = popularity_of(matrix_of(*parts.pairs(TRAIN), parts.users, parts.items))
+    return made_of(models, time.perf_counter() - started)
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])

@@ -2,17 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
+import torch
 
 from assets.interactions.splits import VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.closed_form import Blend, Ease, ItemKnn
+from models.ranking import BLOCK_USERS, Scorer
 from models.spaces import COUNTED_SPACES
 from storage.io_managers import Made
 from storage.models import SavedModel, SavedModels
@@ -64,9 +67,7 @@ def made_of(models: SavedModels, seconds: float) -> Made:
     """The models with what a person wants to know of them; `seconds` is what all of them took."""
     if models.skipped:
         return Made(models, {"skipped": models.skipped})
-    curves = {"loss_curve", "validation_curve"}
-    told = {name: value for name, value in models.main.config.items() if name not in curves}
-    return Made(models, told | {"train_s": dict.fromkeys((fit.name for fit in models.fits), seconds)})
+    return Made(models, models.main.config | {"train_s": dict.fromkeys((fit.name for fit in models.fits), seconds)})
 
 
 def blend_of(
@@ -80,11 +81,10 @@ def blend_of(
     if missing:
         return SavedModels((), f"{missing[0]} was skipped: {models[missing[0]].skipped}")
     one = scorer_of(models[first].main, validation.train)
-    found = {}
+    found: dict[tuple[str, float], float] = {}
     for second in partners:
         other = scorer_of(models[second].best()[0], validation.train)
-        for weight in WEIGHTS:
-            found[second, weight] = validation.ndcg(Blend(one, other, weight))
+        found |= {(second, weight): ndcg for weight, ndcg in ndcg_by_weight(one, other, validation).items()}
     second, weight = max(found, key=lambda key: found[key])
     facts = {
         "model": "blend",
@@ -106,3 +106,28 @@ def blend_of(
         for fit in chosen
     ]
     return SavedModels(tuple(fits))
+
+
+def ndcg_by_weight(first: Scorer, second: Scorer, validation: HeldOut) -> dict[float, float]:
+    """The mean NDCG@20 of the blends by every one of WEIGHTS; each model scores each user once."""
+    total = dict.fromkeys(WEIGHTS, 0.0)
+    for start in range(0, len(validation.users), BLOCK_USERS):
+        block = replace(validation, users=validation.users[start : start + BLOCK_USERS])
+        scores = Scored(first, block.users), Scored(second, block.users)
+        for weight in WEIGHTS:
+            total[weight] += block.ndcg(Blend(*scores, weight)) * len(block.users)
+    return {weight: value / len(validation.users) for weight, value in total.items()}
+
+
+class Scored:
+    """The scores of some users, kept: they can be asked for these users alone, in the same order."""
+
+    def __init__(self, scorer: Scorer, users: np.ndarray):
+        self.items, self._users = scorer.items, users
+        self._scores = torch.empty(len(users), scorer.items)
+        scorer.write(users, self._scores)
+
+    def write(self, users: np.ndarray, out: torch.Tensor) -> None:
+        """See `models.ranking.Scorer`."""
+        assert np.array_equal(users, self._users)
+        out.copy_(self._scores)

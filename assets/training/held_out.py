@@ -9,7 +9,6 @@ from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
 from storage.errors import InputError
 
-PART_NAMES = {VALIDATION: "validation"}
 CHOSEN_BY = ("ndcg", 20)  # what stops training and chooses among configurations, on validation
 
 ByUser = dict[tuple[str, int], np.ndarray]
@@ -37,12 +36,11 @@ class HeldOut:
         Raises:
             InputError: nobody has items both in train and in the part.
         """
-        train, left_out, wanted = (
-            matrix_of(*parts.pairs(*some), parts.users, parts.items) for some in ((TRAIN,), (TRAIN, *masked), (part,))
-        )
+        train, wanted = (matrix_of(*parts.pairs(some), parts.users, parts.items) for some in (TRAIN, part))
+        left_out = matrix_of(*parts.pairs(TRAIN, *masked), parts.users, parts.items) if masked else train
         users = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(wanted.indptr) > 0))
         if not len(users):
-            name = PART_NAMES.get(part, "test")
+            name = "validation" if part == VALIDATION else "test"
             raise InputError(f"no user has items both in train and in {name}; choose another 'split' or 'split_points'")
         return cls(train, left_out, wanted, users)
 

@@ -8,7 +8,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,3 @@ def grid(config: TuningSettings, model: str, validation: HeldOut) -> list[Trial]
         value = validation.ndcg(COUNTED_SCORERS[model](validation.train, **values))
         trials.append(Trial(values, value, 1, time.perf_counter() - begun, "complete"))
     return trials
-
-
-def progressed(found: Iterable[Study], advance: Callable[[], None]) -> Iterator[Study]:
-    """The same studies, each counted when it is there."""
-    for one in found:
-        advance()
-        yield one

@@ -123,6 +123,24 @@ def test_training_that_broke_off_ends_with_the_same_weights(negatives: dict) -> 
     fitted(2, lambda *_: pytest.fail("what has ended is not trained again"), checkpoint, **config)
 
 
+def test_a_training_that_diverges_keeps_what_was_best_before_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    values, seen = iter([0.3, 0.5]), []
+
+    def validate(users: np.ndarray, items: np.ndarray) -> float:
+        seen.append(users.copy())
+        value = next(values, None)
+        if value is None:
+            raise ModelError("a score is not finite")
+        return value
+
+    model, history = fitted(0, validate, evaluate_every=2)
+    assert (len(seen), history.best_epoch, history.best_value) == (3, 4, 0.5)
+    np.testing.assert_array_equal(model.vectors()[0], seen[1])
+    assert "training ended at epoch 6 (a score is not finite); the weights of 4 are kept" in caplog.text
+    with pytest.raises(ModelError, match="not finite"):
+        fitted(0, validate)
+
+
 def test_content_and_its_absence_must_fit_the_encoder() -> None:
     with pytest.raises(ModelError, match="item_encoder 'gated'"):
         Recommender(RecommenderConfig(item_encoder="gated"), 2, 2)

@@ -147,7 +147,6 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
 
 def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipeline, tmp_path: Path) -> None:
     pipeline = copy_of(sample, tmp_path)
-    chosen = models_of(pipeline, "bpr_mf").of_loss("softmax")[0].config["temperature"]
     assert pipeline.run("sample", "key:bpr_mf", {"bpr_mf": {"temperature": 0.2, "max_epochs": 5}}).success
     given = models_of(pipeline, "bpr_mf").of_loss("softmax")[0].config["temperature"]
     assert given == 0.2
@@ -155,7 +154,6 @@ def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipe
     assert {"temperature", "max_epochs", "batch_size"} <= set(fixed)
     assert "learning_rate" not in fixed
     assert "temperature" not in sample.root.manifest("bpr_mf", "sample").recipe.fixed
-    assert 0.05 <= chosen <= 0.5
 
 
 def test_another_search_with_the_same_choice_trains_nothing_again(sample: Pipeline, tmp_path: Path) -> None:
@@ -268,7 +266,8 @@ def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline, tmp
     pipeline, ablations = copy_of(sample, tmp_path), ("ablation_visual_only", "ablation_text_only")
     same = {"learning_rate": 0.005, "l2": 1e-4, "score": "dot", "temperature": 0.2, "softmax_negatives": "shared"}
     settings = same | {"patience": 4}
-    assert pipeline.run("sample", " or ".join(f"key:{name}" for name in ablations), dict.fromkeys(ablations, settings))
+    selection = " or ".join(f"key:{name}" for name in ablations)
+    assert pipeline.run("sample", selection, dict.fromkeys(ablations, settings)).success
     told_by = np.array([item.kind for item in planted(pipeline)])
     test = HeldOut.of(Parts.of(table(pipeline, "splits")), TEST)
     recall = {}

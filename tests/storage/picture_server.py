@@ -187,8 +187,10 @@ def half(handler: Handler) -> None:
 
 
 def nothing(handler: Handler) -> None:
-    """Not a byte, though the connection stays open."""
-    time.sleep(5)
+    """Not a byte, though the connection stays open until the client closes it."""
+    handler.connection.settimeout(30)
+    with suppress(OSError):
+        handler.connection.recv(1)
 
 
 def wanted(*places: str) -> list[Wanted]:
