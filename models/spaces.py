@@ -51,9 +51,14 @@ STARTS: dict[Loss, tuple[dict[str, Any], ...]] = {
         {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot"},
         {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot"},
     ),
-    "softmax": (
-        {"learning_rate": 5e-3, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": "shared", "score": "dot"},
-        {"learning_rate": 2e-3, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": "in_batch", "score": "cosine"},
+    "softmax": tuple(
+        {"learning_rate": rate, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": negatives, "score": score}
+        for rate, negatives, score in (
+            (5e-3, "shared", "dot"),
+            (2e-3, "in_batch", "cosine"),
+            (5e-3, "shared", "cosine"),
+            (2e-3, "in_batch", "dot"),
+        )
     ),
 }
 
