@@ -12,6 +12,7 @@ from models.device import device_of
 from models.errors import ModelError
 from models.fusion import Fusion, Modality
 from models.item_graph import item_graph, weighed
+from models.memory import kept_memory
 from models.mmgcn import Mmgcn
 from models.recommender import Recommender, VectorModel
 from models.trainer import Checkpoint, History, Validate, train
@@ -96,7 +97,8 @@ def fit(
     device, threads = device_of(trainer.device), torch.get_num_threads()
     torch.set_num_threads(trainer.threads)
     try:
-        history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint)
+        with kept_memory():
+            history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint)
     finally:
         torch.set_num_threads(threads)
     return model.cpu(), history

@@ -131,8 +131,7 @@ def _epoch(
     for batch in order.split(batch_size):
         user, positive = pairs[:, batch]
         loss, collisions = objective(model, user, positive, generator)
-        # Zeroed and kept: autograd then adds into the same memory every step.
-        optimiser.zero_grad(set_to_none=False)
+        optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         total += torch.stack([loss.detach(), collisions]) * len(batch)

@@ -99,7 +99,10 @@ def test_cosine_ignores_length() -> None:
 
 
 def test_a_score_that_is_no_number_is_refused() -> None:
-    for value in (np.nan, np.inf, -np.inf):
+    nothing = matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2)
+    for value in (np.nan, np.inf):
         scorer = Vectors(np.array([[value]], np.float32), np.ones((2, 1), np.float32))
         with pytest.raises(ModelError, match="not finite"):
-            rank(scorer, np.array([0]), matrix_of(np.zeros(0, int), np.zeros(0, int), 1, 2), 1)
+            rank(scorer, np.array([0]), nothing, 1)
+    below_all = Vectors(np.array([[-np.inf]], np.float32), np.ones((2, 1), np.float32))
+    assert rank(below_all, np.array([0]), nothing, 1).items.tolist() == [[-1]]
