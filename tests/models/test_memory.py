@@ -50,5 +50,4 @@ def test_memory_goes_back_to_the_system_at_the_end() -> None:
         arrays = [torch.ones(LARGE) for _ in range(20)]
         held = resident_bytes()
         del arrays
-        assert held - resident_bytes() < 32 * 2**20
     assert held - resident_bytes() > 200 * 2**20  # of 320 MiB
