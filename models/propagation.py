@@ -89,6 +89,21 @@ class Propagation:
             total += layer
         return total.div_(self.layers + 1)
 
+    def sent(self, user: Tensor, item: Tensor) -> Tensor:
+        """What every node adds to the final vectors of its neighbours, times the weight of the edge; no gradient.
+
+        A final vector is its node's own before propagation, over layers + 1, and what the neighbours send.
+
+        Returns:
+            [users + items, dim].
+        """
+        layer = torch.cat([user, item])
+        total = torch.zeros_like(layer)
+        for _ in range(self.layers):
+            total += layer
+            layer = self.adjacency @ layer
+        return total.div_(self.layers + 1)
+
     def at(self, nodes: Tensor, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors of some nodes after propagation and before it, [len(nodes), dim] each; gradients reach all nodes.
 

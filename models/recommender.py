@@ -4,10 +4,12 @@ layers = 0 with item_encoder = "id" is BPR-MF, layers = 2 LightGCN, item_encoder
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from models.config import RecommenderConfig
@@ -36,6 +38,24 @@ class VectorModel(nn.Module, ABC):
     @abstractmethod
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
         """Final vectors that score by their product: users float32 [users, dim], items float32 [items, dim]."""
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What the final vectors of a recommender are made of; all of it adds up, for every step of it is linear.
+
+    Attributes:
+        user: float32 [users, dim], item: float32 [items, dim], the final vectors.
+        visual, textual: float32 [items, dim], what of an item's final vector comes from pictures and from texts: its
+            own, and those of others through the graphs.
+        sent: float32 [items, dim], what an item adds to the final vectors of its users, times the weight of the edge.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    visual: np.ndarray
+    textual: np.ndarray
+    sent: np.ndarray
 
 
 class Recommender(VectorModel):
@@ -98,13 +118,39 @@ class Recommender(VectorModel):
 
     @torch.no_grad()
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
-        propagation, likeness = self._graphs()
+        return self._final(*self.layer_0())
+
+    @torch.no_grad()
+    def anatomy(self) -> Anatomy:
+        """What the final vectors are made of."""
         users, items = self.layer_0()
+        nobody = torch.zeros_like(users)
+        visual, textual = (self._final(nobody, view)[1] for view in self._views())
+        sent = self._graphs()[0].sent(users, items)[self.users :].cpu().numpy()
+        return Anatomy(*self._final(users, items), visual, textual, sent)
+
+    def _final(self, users: Tensor, items: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors after propagation of those before it."""
+        propagation, likeness = self._graphs()
         both = propagation.everywhere(users, items)
         if likeness is not None:
             both[self.users :] += self._of_like_items(likeness, items)
         vectors = both.cpu().numpy()
         return vectors[: self.users], vectors[self.users :]
+
+    def _views(self) -> tuple[Tensor, Tensor]:
+        """What the items' own pictures and texts add to their vectors before propagation, [items, dim] each."""
+        nothing = self.user_id.weight.new_zeros(self.items, self.config.dim)
+        if self.fusion is None:
+            return nothing, nothing
+        visual, textual = self.fusion.contributions()
+        first = self.config.dim - self.fusion.dim if self.config.content_apart else 0
+        behind = visual.shape[1] if visual is not None and self.config.item_encoder == "concat" else 0
+
+        def placed(part: Tensor | None, start: int) -> Tensor:
+            return nothing if part is None else F.pad(part, (start, self.config.dim - start - part.shape[1]))
+
+        return placed(visual, first), placed(textual, first + behind)
 
     def _of_like_items(self, likeness: SparseMatrix, items: Tensor) -> Tensor:
         for _ in range(self.config.item_graph_layers):
