@@ -183,6 +183,17 @@ class RecommendationSettings(StageSettings):
     """Recommendations for every user."""
 
     top_k: int = Field(20, ge=1, description="Items recommended to a user.")
+    explain: bool = Field(
+        False, description="Say of each recommendation what of the history, the picture and the text adds to its score."
+    )
+
+
+class NewItemSettings(StageSettings):
+    """How well items are placed that nobody has bought yet."""
+
+    cold_share: float = Field(0.1, gt=0, lt=1, description="Share of the items that training is not shown at all.")
+    cold_seed: int = Field(0, ge=0, description="Seed of the draw of these items.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
 class ReportSettings(StageSettings):
@@ -208,5 +219,6 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     EaseSettings,
     EvaluationSettings,
     RecommendationSettings,
+    NewItemSettings,
     ReportSettings,
 )

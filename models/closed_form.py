@@ -98,7 +98,8 @@ class ItemKnn:
 
     Attributes:
         train: float32 [users, items], the interactions.
-        weights: float32 CSR [items, items]; column j has the likeness of j to its at most k nearest items.
+        weights: float32 CSR [items, candidates], as a rule all items; column j has the likeness of j to its at most k
+            nearest items.
     """
 
     train: sp.csr_matrix
@@ -122,7 +123,7 @@ class ItemKnn:
 
     @property
     def items(self) -> int:
-        return self.train.shape[1]
+        return self.weights.shape[1]
 
     def write(self, users: np.ndarray, out: Tensor) -> None:
         """Summed likeness for some users; see `models.ranking.Scorer`."""

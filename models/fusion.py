@@ -19,7 +19,7 @@ class Modality:
     """One frozen view of all items.
 
     Attributes:
-        features: float32 [n, d_m], centred over the items that have it and L2-normalised; zeros elsewhere.
+        features: float32 [n, d_m], centred over the (known) items that have it and L2-normalised; zeros elsewhere.
         present: float32 [n, 1], 1 where an item has it.
     """
 
@@ -27,12 +27,16 @@ class Modality:
     present: Tensor
 
     @classmethod
-    def of(cls, matrix: np.ndarray, has_value: np.ndarray) -> "Modality":
-        """Prepare an embedding matrix float32 [n, d_m]; `has_value` is bool [n]."""
+    def of(cls, matrix: np.ndarray, has_value: np.ndarray, known: np.ndarray | None = None) -> "Modality":
+        """Prepare an embedding matrix float32 [n, d_m]; `has_value` is bool [n].
+
+        `known`, bool [n], says which items decide where the centre is; all by default.
+        """
         features = np.zeros_like(matrix, dtype=np.float32)
         if has_value.any():
             there = matrix[has_value].astype(np.float32)
-            centred = there - there.mean(axis=0)
+            inside = there if known is None else there[known[has_value]]
+            centred = there - (inside.mean(axis=0) if len(inside) else 0)
             features[has_value] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
         return cls(torch.from_numpy(features), torch.from_numpy(has_value.astype(np.float32))[:, None])
 

@@ -31,6 +31,7 @@ def _without(what: str, **instead: Any) -> Kind:
 
 PAPER_MODEL = "gated_lightgcn"
 BEST_MODEL = "gated_lightgcn_plus"
+PLACING_MODEL = "ablation_no_id"  # what it knows of an item is content alone, so that a new one has all of it
 
 BASELINES = {
     "bpr_mf": Kind(

@@ -6,6 +6,7 @@ SCHEMA_VERSION = "2"
 
 _METRIC = [("metric", pa.string()), ("k", pa.int32()), ("stratum", pa.string()), ("seed", pa.int64())]
 _INTERVAL = [("value", pa.float64()), ("ci_low", pa.float64()), ("ci_high", pa.float64()), ("p_holm", pa.float64())]
+_RANKED = [("user_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())]
 
 SCHEMAS: dict[str, pa.Schema] = {
     "reviews": pa.schema(
@@ -101,7 +102,27 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "recommendations": pa.schema(
-        [("user_id", pa.string()), ("rank", pa.int32()), ("item_id", pa.string()), ("score", pa.float32())]
+        [
+            *_RANKED,
+            # Parts of the score, in its unit; null where reasons were not asked for, or the user is new.
+            ("because", pa.list_(pa.string())),  # the items of the user's history that add most, the first most of all
+            ("because_part", pa.list_(pa.float32())),  # what each of them adds
+            ("visual", pa.float32()),  # what comes from pictures
+            ("textual", pa.float32()),  # what comes from texts
+        ]
+    ),
+    "new_item_scores": pa.schema(_RANKED),
+    "new_item_recall": pa.schema(
+        [
+            ("method", pa.string()),
+            ("metric", pa.string()),
+            ("k", pa.int32()),
+            ("value", pa.float64()),
+            ("ci_low", pa.float64()),
+            ("ci_high", pa.float64()),
+            ("n_users", pa.int64()),
+            ("n_items", pa.int64()),  # that training was not shown, all of them candidates
+        ]
     ),
 }
 

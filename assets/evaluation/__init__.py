@@ -1,1 +1,1 @@
-"""Models are judged, recommend, and are reported on."""
+"""Models are judged and reported on."""

@@ -1,7 +1,6 @@
-"""models → leaderboard, recommendations → report."""
+"""models → leaderboard, new_item_recall; these and recommendations → report."""
 
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -11,12 +10,13 @@ import pyarrow.compute as pc
 from assets.dataset import Stage, dataset_asset
 from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
+from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from assets.settings import EvaluationSettings, RecommendationSettings, ReportSettings
+from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.training.assets import NAMES
-from models.zoo import BEST_MODEL
+from models.zoo import PLACING_MODEL
 from storage.io_managers import Made
-from storage.models import SavedModel, SavedModels
+from storage.models import SavedModels
 from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings, facts_of
@@ -74,64 +74,37 @@ def leaderboard(
     return Made(table, headline(rows) | facts)
 
 
-@dataset_asset(group="evaluation", kinds={"pytorch", "parquet"}, code_version="2", inputs={BEST_MODEL: SavedModels})
-def recommendations(
+@dataset_asset(
+    group="evaluation",
+    kinds={"pytorch", "parquet"},
+    code_version="1",
+    reuse=True,
+    inputs={PLACING_MODEL: SavedModels},
+)
+def new_item_recall(
     stage: Stage,
-    config: RecommendationSettings,
+    config: NewItemSettings,
     splits: pa.Table,
-    interactions: pa.Table,
-    item_index: pa.Table,
-    popularity: SavedModels,
-    **best: SavedModels,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+    **placing: SavedModels,
 ) -> Made:
-    """The best items for every user by the best gated LightGCN, without those that the user has in train.
+    """How well items are placed that nobody has bought yet: some are held out of training with all their interactions.
 
-    The loss is the one that was best on validation. Users of whom train knows nothing are recommended what is popular.
+    They are then ranked for the users who have some of them, by their content through the gate, by their likeness to
+    what these users have, and by popularity, to which all of them are equal.
     """
-    parts = Parts.of(splits)
-    model = best[BEST_MODEL].best()[0]
-    item_ids = item_index["item_id"].combine_chunks()
-    rows = pa.RecordBatchReader.from_batches(
-        SCHEMAS["recommendations"],
-        recommended(model, popularity.main, parts, user_ids_of(interactions), item_ids, config.top_k),
-    )
-    known = len(np.unique(parts.pairs(TRAIN)[0]))
-    facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
-    return Made(rows, facts | {"users_by_the_model": known, "users_by_popularity": parts.users - known})
+    from assets.evaluation.new_items import Cold, recall_rows, scorers, trained_on
+    from assets.training.fit import train_set
 
-
-def user_ids_of(interactions: pa.Table) -> pa.Array:
-    """The id of every user number."""
-    user = interactions["user"].to_numpy()
-    first = np.searchsorted(user, np.arange(int(user.max()) + 1))
-    return interactions["user_id"].combine_chunks().take(pa.array(first))
-
-
-def recommended(
-    model: SavedModel, fallback: SavedModel, parts: Parts, user_ids: pa.Array, item_ids: pa.Array, top_k: int
-) -> Iterator[pa.RecordBatch]:
-    """The rows of `recommendations`, a block of users at a time; `fallback` serves users without train items."""
-    from assets.training.scorers import scorer_of
-    from models.ranking import BLOCK_USERS, matrix_of, rank
-
-    seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    scorer, popular_scorer = scorer_of(model, seen), scorer_of(fallback, seen)
-    for start in range(0, parts.users, BLOCK_USERS):
-        users = np.arange(start, min(start + BLOCK_USERS, parts.users))
-        unknown = np.diff(seen[users].indptr) == 0
-        ranking = rank(scorer, users, seen, top_k)
-        popular = rank(popular_scorer, users[unknown], seen, top_k)
-        ranking.items[unknown], ranking.scores[unknown] = popular.items, popular.scores
-        there = ranking.items >= 0
-        places = np.broadcast_to(np.arange(1, ranking.items.shape[1] + 1, dtype=np.int32), there.shape)
-        owners = np.broadcast_to(users[:, None], there.shape)
-        columns = [
-            user_ids.take(pa.array(owners[there])),
-            pa.array(places[there]),
-            item_ids.take(pa.array(ranking.items[there])),
-            pa.array(ranking.scores[there]),
-        ]
-        yield pa.record_batch(columns, schema=SCHEMAS["recommendations"])
+    parts, data = train_set(splits, image_embeddings=image_embeddings, text_embeddings=text_embeddings)
+    assert data.content is not None
+    cold = Cold.of(parts, config.cold_share, config.cold_seed)
+    model = trained_on(cold, placing[PLACING_MODEL].best()[0], data.content, config.device)
+    rows = list(recall_rows(cold, scorers(cold, model, data.content), config.cold_seed))
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
+    facts = {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
+    return Made(table, facts | {"items_held_out": len(cold.items), "users": len(cold.users)})
 
 
 def columns_as_dict(table: pa.Table, key: str, value: str) -> dict:

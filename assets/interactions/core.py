@@ -68,3 +68,10 @@ def core_interactions(reviews: CodedReviews, settings: CoreSettings) -> Interact
     }
     coded = CodedReviews(user[order], item[order], reviews.rating[rows], reviews.timestamp[rows], user_ids, item_ids)
     return Interactions(coded, funnel)
+
+
+def user_ids_of(interactions: pa.Table) -> pa.Array:
+    """The id of every user number."""
+    user = interactions["user"].to_numpy()
+    first = np.searchsorted(user, np.arange(int(user.max()) + 1))
+    return interactions["user_id"].combine_chunks().take(pa.array(first))
