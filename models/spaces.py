@@ -46,13 +46,14 @@ BY_LOSS: dict[Loss, Space] = {
     },
 }
 # The first trials: settings that have served elsewhere, so that few trials are not all spent on finding the region.
+PLAIN = {"layers": 2, "item_graph_layers": 0}
 STARTS: dict[Loss, tuple[dict[str, Any], ...]] = {
     "bpr": (
-        {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot"},
-        {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot"},
+        PLAIN | {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot"},
+        PLAIN | {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot"},
     ),
     "softmax": tuple(
-        {"learning_rate": rate, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": negatives, "score": score}
+        PLAIN | {"learning_rate": rate, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": negatives, "score": score}
         for rate, negatives, score in (
             (5e-3, "shared", "dot"),
             (2e-3, "in_batch", "cosine"),
