@@ -1,0 +1,92 @@
+"""Recommendations: the best of what a user does not have, for every user, and reasons that name items by id."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from assets.serving import recommend
+from assets.serving.recommend import Recommending, explainer_of, new_item_batches
+from assets.training.restored import weights_of
+from models.config import RecommenderConfig
+from models.fitting import TrainSet, new_model
+from models.propagation import normalised_adjacency
+from models.ranking import Vectors, matrix_of
+from storage.models import SavedModel
+
+USERS, ITEMS = 7, 5  # the last user has nothing in train
+USER, ITEM = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0, 1, 1, 2, 3, 4, 0])
+SEEN = matrix_of(USER, ITEM, USERS, ITEMS)
+USER_IDS, ITEM_IDS = (pa.array([f"{kind}{n}" for n in range(size)]) for kind, size in (("u", USERS), ("i", ITEMS)))
+DATA = TrainSet(USER, ITEM, USERS, ITEMS, normalised_adjacency(USER, ITEM, USERS, ITEMS))
+
+
+def saved(score: str = "dot") -> SavedModel:
+    config = RecommenderConfig.model_validate({"dim": 4, "layers": 1, "score": score})
+    model = new_model(config, DATA, seed=0)
+    user, item = model.vectors()
+    weights = {f"weights.{name}": value.numpy() for name, value in model.state_dict().items()}
+    return SavedModel({"user_vectors": user, "item_vectors": item, **weights}, config.model_dump() | {"seed": 0})
+
+
+def rows(explain: bool = False, score: str = "dot", top_k: int = 3) -> list[dict]:
+    model = saved(score)
+    scorer = Vectors(model.tensors["user_vectors"], model.tensors["item_vectors"], score)
+    popular = Vectors(np.ones((USERS, 1), np.float32), np.array([[5], [4], [3], [2], [1]], np.float32))
+    explainer = explainer_of(model, DATA) if explain else None
+    recommending = Recommending(SEEN, scorer, popular, USER_IDS, ITEM_IDS, top_k, explainer)
+    return pa.Table.from_batches(list(recommending.batches())).to_pylist()
+
+
+@pytest.mark.parametrize("score", ["dot", "cosine"])
+def test_each_gets_the_best_of_what_he_does_not_have(score: str) -> None:
+    user, item = (saved(score).tensors[name] for name in ("user_vectors", "item_vectors"))
+    if score == "cosine":
+        user, item = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (user, item))
+    scores = user @ item.T
+    scores[SEEN.toarray() > 0] = -np.inf
+    wanted = [
+        (f"u{n}", rank + 1, f"i{i}") for n in range(USERS - 1) for rank, i in enumerate(np.argsort(-scores[n])[:3])
+    ]
+    wanted += [("u6", 1, "i0"), ("u6", 2, "i1"), ("u6", 3, "i2")]
+    assert [(row["user_id"], row["rank"], row["item_id"]) for row in rows(score=score)] == wanted
+
+
+def test_batches_do_not_change_what_is_recommended(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = rows(explain=True)
+    monkeypatch.setattr(recommend, "BLOCK_USERS", 2)
+    assert rows(explain=True) == whole
+
+
+def test_who_has_nearly_all_gets_what_is_left() -> None:
+    found = [row for row in rows(top_k=ITEMS) if row["user_id"] == "u0"]
+    assert sorted(row["item_id"] for row in found) == ["i2", "i3", "i4"]
+
+
+def test_reasons_are_given_if_asked_for_and_name_the_history() -> None:
+    assert {row["because"] for row in rows()} == {None}
+    history = {f"u{u}": {f"i{i}" for i in SEEN[u].indices} for u in range(USERS)}
+    for row in rows(explain=True):
+        if row["user_id"] == "u6":  # recommended what is popular: there is nothing to take apart
+            assert row["because"] is row["because_part"] is row["visual"] is row["textual"] is None
+        else:
+            assert set(row["because"]) <= history[row["user_id"]]
+            assert len(row["because"]) == len(row["because_part"])
+            assert row["visual"] == row["textual"] == 0  # a model of IDs
+
+
+def test_a_saved_model_is_restored_from_its_weights() -> None:
+    model = saved()
+    anatomy = explainer_of(model, DATA).anatomy
+    np.testing.assert_allclose(anatomy.user, model.tensors["user_vectors"], atol=1e-7)
+    assert weights_of(model).keys() == {"user_id.weight", "item_id.weight"}
+
+
+def test_new_items_are_ranked_for_the_users_given_and_none_are_no_rows() -> None:
+    scorer = Vectors(np.array([[1.0], [2.0], [-1.0]], np.float32), np.array([[3.0], [4.0]], np.float32))
+    ids = pa.array(["a", "b", "c"]), pa.array(["x", "y"])
+    found = pa.Table.from_batches(list(new_item_batches(scorer, np.array([0, 2]), 3, ids, 2))).to_pylist()
+    assert [(row["user_id"], row["rank"], row["item_id"], row["score"]) for row in found] == [
+        ("a", 1, "y", 4), ("a", 2, "x", 3), ("c", 1, "x", -3), ("c", 2, "y", -4),
+    ]  # fmt: skip
+    empty = Vectors(scorer.user_vectors, np.zeros((0, 1), np.float32))
+    assert not list(new_item_batches(empty, np.array([0]), 3, ids, 2))
