@@ -1,5 +1,9 @@
 """Recommendations: the best of what a user does not have, for every user, and reasons that name items by id."""
 
+import json
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +15,7 @@ from models.config import RecommenderConfig
 from models.fitting import TrainSet, new_model
 from models.propagation import normalised_adjacency
 from models.ranking import Vectors, matrix_of
+from storage.layout import PROJECT_ROOT
 from storage.models import SavedModel
 
 USERS, ITEMS = 7, 5  # the last user has nothing in train
@@ -90,3 +95,10 @@ def test_new_items_are_ranked_for_the_users_given_and_none_are_no_rows() -> None
     ]  # fmt: skip
     empty = Vectors(scorer.user_vectors, np.zeros((0, 1), np.float32))
     assert not list(new_item_batches(empty, np.array([0]), 3, ids, 2))
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_users_and_fifty_thousand_items_fit_in_two_gigabytes() -> None:
+    command = [sys.executable, "-m", "benchmarks.recommend", "--users", "100000", "--items", "50000"]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["peak_rss_mb"] < 2048

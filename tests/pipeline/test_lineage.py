@@ -28,9 +28,9 @@ from storage.tables import facts_of, read_embeddings, read_table, write_table
 LINEAGE = {
     "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
     "image_embeddings", "text_embeddings", "item_graph", "interaction_graph", "tuning", "leaderboard",
-    "recommendations", "report", *NAMES,
+    "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES,
 }  # fmt: skip
-PAID_FOR = {"image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", *NAMES}
+PAID_FOR = {"image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "new_item_recall", *NAMES}
 CHECKS = {
     "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
     "splits_complete", "pictures_found", "image_embeddings_sound", "text_embeddings_sound",
@@ -57,7 +57,7 @@ def test_every_asset_describes_itself_and_says_what_it_was_made_of(sample: Pipel
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == LINEAGE
     for key in graph.get_all_asset_keys():
         node, name = graph.get(key), key.to_user_string()
-        assert node.group_name in ("ingest", "interactions", "features", "graph", "training", "evaluation")
+        assert node.group_name in ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation")
         assert len(node.description or "") > 40
         assert node.code_version
         assert node.kinds
@@ -77,7 +77,7 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
     ]  # fmt: skip
     assert sample.metadata("reviews", "sample")["rejected_rows"] == 5
     assert len(table(sample, "items")) == 332
-    assert len(table(sample, "item_images")) == len(table(sample, "item_index")) == 320
+    assert len(table(sample, "item_images")) == len(table(sample, "item_index")) == 332
     assert len(set(zip(*(reviews[name].to_pylist() for name in ("user_id", "item_id")), strict=True))) >= len(
         interactions
     )
@@ -111,6 +111,24 @@ def test_recommendations_are_ranked_and_leave_train_out(sample: Pipeline) -> Non
     for _, rows in found.groupby("user_id"):
         assert rows["rank"].tolist() == list(range(1, 21))
         assert (np.diff(rows["score"]) <= 0).all()
+
+
+def test_new_items_are_ranked_for_everybody_with_a_history(sample: Pipeline) -> None:
+    found, index = table(sample, "new_item_scores").to_pandas(), table(sample, "item_index").to_pandas()
+    new = set(index[~index["in_core"]]["item_id"])
+    assert len(new) == 12
+    assert set(found["item_id"]) == new
+    assert not new & set(table(sample, "interactions")["item_id"].to_pylist())
+    train = Parts.of(table(sample, "splits")).pairs(TRAIN)[0]
+    assert found["user_id"].nunique() == len(np.unique(train))
+
+
+def test_items_held_out_are_found_by_their_content(sample: Pipeline) -> None:
+    found = table(sample, "new_item_recall").to_pandas().set_index(["method", "metric", "k"])
+    blind, gate = found.loc["popularity", "recall", 20], found.loc["gate", "recall", 20]
+    assert gate["n_items"] == 32
+    assert abs(blind["value"] - 20 / 32) < 0.1  # all are equal, so 20 of 32 are drawn by lot
+    assert gate["ci_low"] > blind["ci_high"]
 
 
 def test_the_second_run_trains_and_encodes_nothing(sample: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,69 @@
+"""What the documents say to type is typed: every block of bash and of Python, page by page, in the order given.
+
+It happens in a folder like a checkout, whose data are the sample's. Not typed are commands of `make`, which install, and
+those of `benchmarks.`, which need data that the project does not bring.
+"""
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Pipeline
+
+from storage.layout import PROJECT_ROOT
+
+PAGES = sorted(path.name for path in (PROJECT_ROOT / "docs").glob("*.md"))
+BLOCK = re.compile(r"^```(bash|python|yaml \S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NOT_TYPED = re.compile(r"^make |-m benchmarks\.", re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def checkout(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the commands of the documents find what they name."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for name in ("assets", "models", "pipeline", "storage", "datasets.yaml", "pyproject.toml", "deploy"):
+        (folder / name).symlink_to(PROJECT_ROOT / name)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    for name in ("python", "dagster"):
+        (folder / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
+    shutil.copytree(sample.root.root, folder / "data")
+    (folder / "shop").mkdir()
+    for kind, target in (("reviews", "reviews.jsonl"), ("metadata", "meta.jsonl")):
+        found = sample.root.artefact(sample.root.manifest(f"raw_{kind}", "sample"))
+        (folder / "shop" / target).write_bytes(gzip.decompress(found.read_bytes()))
+    home = folder / ".dagster"
+    home.mkdir()
+    shutil.copyfile(PROJECT_ROOT / "deploy" / "dagster.yaml", home / "dagster.yaml")
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_says_to_type_works(page: str, checkout: Path) -> None:
+    blocks = BLOCK.findall((PROJECT_ROOT / "docs" / page).read_text())
+    environment = os.environ | {
+        "DAGSTER_HOME": str(checkout / ".dagster"),
+        "REC_DATA": str(checkout / "data"),
+        "REC_DATASETS": "",
+        "PYTHONPATH": str(checkout),
+    }
+    for kind, text in blocks:
+        if kind.startswith("yaml "):
+            local = (checkout / "datasets.yaml").read_text() + text.removeprefix("datasets:\n")
+            (checkout / kind.removeprefix("yaml ")).write_text(local)
+            environment["REC_DATASETS"] = str(checkout / kind.removeprefix("yaml "))
+            continue
+        if NOT_TYPED.search(text):
+            continue
+        command = ["bash", "-euc", text] if kind == "bash" else [sys.executable, "-c", text]
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+
+
+def test_pages_have_something_to_type() -> None:
+    typed = [text for page in PAGES for _, text in BLOCK.findall((PROJECT_ROOT / "docs" / page).read_text())]
+    assert sum("dagster asset materialize" in text for text in typed) >= 5
