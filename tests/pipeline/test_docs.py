@@ -1,7 +1,7 @@
 """What the documents say to type is typed: every block of bash and of Python, page by page, in the order given.
 
-It happens in a folder like a checkout, whose data are the sample's. Not typed are commands of `make`, which install, and
-those of `benchmarks.`, which need data that the project does not bring.
+It happens in a folder like a checkout, whose data are the sample's. Not typed are commands of `make`, which install,
+and those of `benchmarks.`, which need data that the project does not bring.
 """
 
 import gzip
