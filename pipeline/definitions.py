@@ -9,6 +9,7 @@ from assets.graph import assets as graph
 from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.training import assets as training
+from pipeline.source_links import linked_to_git
 from pipeline.jobs import refresh, weekly_refresh
 from storage.catalogue import Catalogue, load_catalogue
 from storage.io_managers import (
@@ -24,7 +25,9 @@ from storage.layout import DataRoot
 def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
     """The project, storing below `data_root`."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([ingest, interactions, features, graph, training, evaluation]),
+        assets=linked_to_git(
+            dg.load_assets_from_modules([ingest, interactions, features, graph, training, evaluation])
+        ),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[refresh],
         schedules=[weekly_refresh],
