@@ -9,8 +9,8 @@ from assets.graph import assets as graph
 from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.training import assets as training
-from pipeline.source_links import linked_to_git
 from pipeline.jobs import refresh, weekly_refresh
+from pipeline.source_links import linked_to_git
 from storage.catalogue import Catalogue, load_catalogue
 from storage.io_managers import (
     ArraysIOManager,
