@@ -10,7 +10,7 @@ DAGSTER := $(BIN)/dagster
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 # Threads of torch that wait for each other give the core away soon: on a busy machine training is then 8 times faster.
 export GOMP_SPINCOUNT = 1000
-export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def
+export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class
 
 .PHONY: help run run-all ui test test-long lint bench collect clean home
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def
 help: ## this list
 	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report"
 	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
-	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000"
+	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000, the reports on port 3001"
 	@echo "make test                   the tests, in minutes"
 	@echo "make test-long              the tests that take longer"
 	@echo "make lint                   lint, format, types, import walls"
@@ -36,7 +36,7 @@ run run-all: home
 	@$(COMMAND) show $(DATASET)
 
 ui: home
-	$(DAGSTER) dev --workspace workspace.yaml
+	$(BIN)/python -m pipeline.serve --workspace workspace.yaml
 
 test: .venv/.test
 	$(BIN)/python -m pytest

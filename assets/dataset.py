@@ -6,6 +6,7 @@ import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -15,7 +16,7 @@ from assets.settings import ALL_SETTINGS, StageSettings, TunedSettings
 from models.errors import ModelError
 from storage.catalogue import Dataset, first_mistake, load_catalogue
 from storage.errors import InputError
-from storage.io_managers import Made, Product, as_failure, manifest_metadata
+from storage.io_managers import Made, Product, as_failure, manifest_metadata, shown_facts
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.progress import Progress
 
@@ -30,11 +31,15 @@ Settings = TypeVar("Settings", bound=StageSettings)
 
 @dataclass(frozen=True)
 class Stage:
-    """One asset of one dataset being made: what an asset function needs besides its settings and inputs."""
+    """One asset of one dataset being made: what an asset function needs besides its settings and inputs.
+
+    `run` is the id of the run that makes it.
+    """
 
     asset: str
     dataset: Dataset
     root: DataRoot
+    run: str
     recipe: Recipe | None = None
 
     @property
@@ -65,6 +70,7 @@ def dataset_asset(
     description: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     parts_read: Mapping[str, Callable[[Any, str], str]] | None = None,
+    beside: Callable[[Stage], dict[str, Any]] | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
     """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
 
@@ -78,6 +84,7 @@ def dataset_asset(
         inputs: upstream assets and the types to load them as, where the function takes them as `**inputs`.
         parts_read: of upstream assets of which the function reads a part alone, the version of that part, from the
             loaded value and the name of this asset.
+        beside: metadata that are shown with the asset and not kept with it, because they change while it does not.
     """
 
     def decorate(function: AssetFunction) -> dg.AssetsDefinition:
@@ -88,6 +95,8 @@ def dataset_asset(
                 stage = _stage(context)
                 in_force, origins = settings_in_force(type(config), stage.dataset, _given_in_run(context))
                 context.add_asset_metadata({"settings": settings_table(in_force, origins)})
+                if beside:
+                    context.add_asset_metadata(shown_facts(beside(stage)))
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
@@ -111,6 +120,7 @@ def dataset_asset(
         return dg.asset(
             name=name or function.__name__,
             description=description or inspect.getdoc(function),
+            metadata={"dagster/code_references": code_reference(function)},
             partitions_def=DATASETS,
             group_name=group,
             kinds=kinds,
@@ -125,7 +135,7 @@ def dataset_asset(
 
 def _stage(context: dg.AssetExecutionContext) -> Stage:
     dataset = context.resources.catalogue.dataset(context.partition_key)
-    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root)
+    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run_id)
 
 
 def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest) -> dg.MaterializeResult:
@@ -134,6 +144,14 @@ def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest)
         metadata={**manifest_metadata(stage.root, last), "reused": True},
         data_version=dg.DataVersion(last.data_version),
     )
+
+
+def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataValue:
+    """Where a function is written; Dagster itself would name the file of the decorator that wraps it."""
+    written = function.__code__
+    path = str(Path(written.co_filename).absolute())
+    here = dg.LocalFileCodeReference(file_path=path, line_number=written.co_firstlineno)
+    return dg.CodeReferencesMetadataValue(code_references=[here])
 
 
 def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:

@@ -11,6 +11,7 @@ from assets.interactions import assets as interactions
 from assets.serving import assets as serving
 from assets.training import assets as training
 from pipeline.jobs import refresh, weekly_refresh
+from pipeline.source_links import linked_to_git
 from storage.catalogue import Catalogue, load_catalogue
 from storage.io_managers import (
     ArraysIOManager,
@@ -25,7 +26,9 @@ from storage.layout import DataRoot
 def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
     """The project, storing below `data_root`."""
     return dg.Definitions(
-        assets=dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation]),
+        assets=linked_to_git(
+            dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation])
+        ),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[refresh],
         schedules=[weekly_refresh],

@@ -5,7 +5,7 @@ This is the one module of `storage` that knows Dagster.
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from storage.arrays import NearestItems, read_nearest, write_nearest
 from storage.errors import InputError
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.models import SavedModels, read_models, write_models
+from storage.preview import columns_of, first_rows
 from storage.publish import publishing, sha256_of
 from storage.tables import (
     CodedReviews,
@@ -49,6 +50,11 @@ class Made:
 def markdown(text: str) -> dict[str, str]:
     """A fact that the UI shows as formatted text; a manifest keeps it as JSON."""
     return {"markdown": text}
+
+
+def link(url: str) -> dict[str, str]:
+    """A fact that the UI shows as a link."""
+    return {"url": url}
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,7 @@ class PublishingIOManager(dg.IOManager):
             facts=own,
             seconds=seconds,
             rows=published.rows,
+            run=obj.context.run_id,
         )
         self.root.write_manifest(manifest)
         if obj.made.published:
@@ -203,18 +210,40 @@ def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
 
 def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
     """What every asset shows in the UI, whether it was made now or used again."""
+    path = root.root / manifest.path
     facts: dict[str, Any] = {
-        "path": dg.MetadataValue.path(str(root.root / manifest.path)),
+        "path": dg.MetadataValue.path(str(path)),
         "bytes": manifest.bytes,
-        "seconds": manifest.seconds,
-        "dagster/uri": (root.root / manifest.path).as_uri(),
+        "seconds": _shown(manifest.seconds),
+        "dagster/uri": path.as_uri(),
     }
     if manifest.rows is not None:
         facts["dagster/partition_row_count"] = manifest.rows
-    return facts | {name: _shown(value) for name, value in manifest.facts.items()}
+    if path.suffix == ".parquet" and path.is_file():
+        facts |= table_metadata(path, manifest.asset)
+    return facts | shown_facts(manifest.facts)
+
+
+def table_metadata(path: Path, name: str) -> dict[str, Any]:
+    """The columns of a table, and its first rows."""
+    columns = [dg.TableColumn(column.name, column.type, column.meaning) for column in columns_of(path, name)]
+    records = [dg.TableRecord(row) for row in first_rows(path)]
+    schema = dg.TableSchema(columns)
+    preview = {"preview": dg.MetadataValue.table(records, schema)} if records else {}
+    return {"dagster/column_schema": schema, **preview}
+
+
+def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as the UI shows them."""
+    return {name: _shown(value) for name, value in facts.items()}
 
 
 def _shown(value: object) -> object:
-    if isinstance(value, dict) and value.keys() == {"markdown"}:
-        return dg.MetadataValue.md(value["markdown"])
+    match value:
+        case {"markdown": str(text)}:
+            return dg.MetadataValue.md(text)
+        case {"url": str(url)}:
+            return dg.MetadataValue.url(url)
+        case float():
+            return float(f"{value:.6g}")
     return value

@@ -47,6 +47,7 @@ class Manifest(pydantic.BaseModel):
     facts: dict[str, object]  # what a person was shown of it
     seconds: float
     rows: int | None = None
+    run: str = ""  # the Dagster run that made it
 
 
 @dataclass(frozen=True)

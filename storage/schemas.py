@@ -1,4 +1,4 @@
-"""The Arrow schema of every table. A table that does not fit its schema is not published."""
+"""The Arrow schema of every table, and what its columns say. A table that does not fit its schema is not published."""
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("user_id", pa.string()),
             ("item_id", pa.string()),
             ("rating", pa.float32()),
-            ("timestamp", pa.int64()),  # ms since the epoch, UTC
+            ("timestamp", pa.int64()),
         ]
     ),
     "items": pa.schema(
@@ -24,8 +24,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("brand", pa.string()),
             ("categories", pa.list_(pa.string())),
             ("price", pa.float64()),
-            ("text", pa.string()),  # what the text encoder reads
-            # A list of pictures, the main one first; of each the places where it may be, the largest first.
+            ("text", pa.string()),
             ("image_urls", pa.list_(pa.list_(pa.string()))),
         ]
     ),
@@ -45,20 +44,20 @@ SCHEMAS: dict[str, pa.Schema] = {
     "item_images": pa.schema(
         [
             ("item_id", pa.string()),
-            ("position", pa.int32()),  # among the item's usable pictures; 0 in the one row of an item without any
+            ("position", pa.int32()),
             ("url", pa.string()),
             ("status", pa.string()),
             ("bytes", pa.int32()),
-            ("width", pa.int32()),  # as stored in the file, before its EXIF orientation is applied
+            ("width", pa.int32()),
             ("height", pa.int32()),
-            ("sha256", pa.string()),  # the key of the picture in the shards
+            ("sha256", pa.string()),
         ]
     ),
     "pictures": pa.schema(  # one row an attempt at a URL; the latest counts
         [
             ("url", pa.string()),
-            ("asked_at", pa.int64()),  # ms since the epoch, UTC
-            ("mark", pa.string()),  # the state of a local file, "size:mtime_ns"; null for the web
+            ("asked_at", pa.int64()),
+            ("mark", pa.string()),
             ("status", pa.string()),
             ("width", pa.int32()),
             ("height", pa.int32()),
@@ -72,11 +71,11 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("model", pa.string()),
             ("loss", pa.string()),
             ("trial", pa.int32()),
-            ("values", pa.string()),  # JSON, by setting
-            ("validation_ndcg", pa.float64()),  # at 20, the best that the trial showed
+            ("values", pa.string()),
+            ("validation_ndcg", pa.float64()),
             ("epochs", pa.int32()),
             ("seconds", pa.float64()),
-            ("ended", pa.string()),  # complete, worse, time or failed
+            ("ended", pa.string()),
             ("chosen", pa.bool_()),
         ]
     ),
@@ -124,7 +123,95 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("n_items", pa.int64()),  # that training was not shown, all of them candidates
         ]
     ),
+    "history": pa.schema(  # one row a run
+        [
+            ("run", pa.string()),
+            ("time", pa.int64()),
+            ("rows", pa.int64()),
+            ("bytes", pa.int64()),
+            ("seconds", pa.float64()),
+            ("recall_at_20", pa.float64()),
+            ("settings_hash", pa.string()),
+        ]
+    ),
 }
+
+# What a column says, wherever it has that name; `table.column` where it says something else in one table.
+MEANINGS: dict[str, str] = {
+    "user_id": "Id of the reviewer as in the dump; it belongs to a person.",
+    "item_id": "Id of the product as in the dump; variants of one product share it.",
+    "rating": "Stars that the reviewer gave.",
+    "timestamp": "When it was reviewed, in ms since the epoch, UTC.",
+    "title": "Name of the product.",
+    "brand": "Brand, or the store that sells it.",
+    "categories": "Categories as the dump has them.",
+    "price": "In US dollars; null where the dump names no single price.",
+    "text": "What the text encoder reads: the cleaned parts of the record as one text.",
+    "image_urls": "A list of pictures, the main one first; of each the places where it may be, the largest first.",
+    "line": "Line of the raw file, from 1.",
+    "reason": "Why the line could not be used.",
+    "raw": "The beginning of the line itself.",
+    "user": "Number of the user, from 0.",
+    "item": "Number of the item: its row in item_index.",
+    "in_core": "Whether it has interactions in the core; the others have metadata alone.",
+    "split": "0 train, 1 validation, 2 test.",
+    "position": "Place among the item's usable pictures; 0 in the one row of an item without any.",
+    "url": "Where the picture comes from.",
+    "status": "ok, or why there is no picture.",
+    "bytes": "Size of the picture's file.",
+    "asked_at": "When it was asked for, in ms since the epoch, UTC.",
+    "mark": "State of a local file, size:mtime_ns; null for the web.",
+    "width": "Pixels as stored in the file, before its EXIF orientation is applied.",
+    "height": "Pixels as stored in the file, before its EXIF orientation is applied.",
+    "sha256": "SHA-256 of the picture's bytes: its key in the shards.",
+    "has_value": "Whether there was a picture or a text to encode.",
+    "content": "SHA-256 of every picture or text that the vector was made of.",
+    "embedding": "The item's vector, normalised; zeros where has_value is false.",
+    "model": "Name of the model, which is the asset that trained it.",
+    "loss": "What training minimised: bpr or softmax; none for what is counted.",
+    "trial": "Number of the trial, from 0.",
+    "values": "JSON: what was tried, by setting.",
+    "validation_ndcg": "NDCG@20 on validation, the best that the trial showed.",
+    "epochs": "Epochs that the trial ran.",
+    "tuning.seconds": "What the trial took.",
+    "ended": "complete, worse (than the trials before it), time (was up) or failed.",
+    "chosen": "Whether the model was trained with it.",
+    "dataset": "Name of the dataset: its partition.",
+    "dataset_version": "Data version of splits.",
+    "split_rule": "The rule of the split.",
+    "block": "controlled: learned models under one loss; open: the best of each model.",
+    "score": "How a user's and an item's vector give a score.",
+    "settings_hash": "Short hash of the settings that the model was trained with.",
+    "metric": "What is measured, as a mean over users.",
+    "k": "Length of the ranking that is looked at.",
+    "stratum": "Which test items or users are counted; all: every one of them.",
+    "seed": "Seed of the training.",
+    "value": "The metric.",
+    "ci_low": "Lower end of the 95 % bootstrap interval over users.",
+    "ci_high": "Upper end of the 95 % bootstrap interval over users.",
+    "p_holm": "Sign-flip test of NDCG@20 against gated_lightgcn, adjusted by Holm; null where it is not tested.",
+    "n_users": "Users that the mean is over.",
+    "trials": "Trials of the search for this model and loss.",
+    "tune_s": "Seconds of that search.",
+    "train_s": "Seconds of the training.",
+    "eval_s": "Seconds of the evaluation.",
+    "device": "What it was trained on.",
+    "leaderboard.status": "ok, or why the model was skipped.",
+    "rank": "Place in the user's list, from 1.",
+    "recommendations.score": "The model's score; comparable within one user alone.",
+    "run": "Id of the Dagster run.",
+    "time": "When the run came to its report, in ms since the epoch, UTC.",
+    "rows": "Interactions in the core.",
+    "history.bytes": "All artefacts behind the report together.",
+    "seconds": "Spent on the artefacts that this run made; what was used again costs nothing.",
+    "recall_at_20": "Recall@20 on test of the best gated model; null where it was not made.",
+    "history.settings_hash": "Short hash of the settings of all assets behind the report.",
+}
+
+
+def meaning_of(table: str, column: str) -> str | None:
+    """What a column of a table says, or None where nobody has written it down."""
+    return MEANINGS.get(f"{table}.{column}") or MEANINGS.get(column)
 
 
 def embedding_schema(embedding: pa.DataType) -> pa.Schema:

@@ -8,14 +8,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
+from assets.evaluation.address import report_url
 from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.training.assets import NAMES
-from models.zoo import PLACING_MODEL
-from storage.io_managers import Made
+from models.zoo import BEST_MODEL, PLACING_MODEL
+from storage.history import Run, append_run, read_history, with_run
+from storage.io_managers import Made, link
 from storage.models import SavedModels
 from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
@@ -28,6 +30,7 @@ from storage.tables import Embeddings, facts_of
     code_version="2",
     reuse=True,
     inputs=dict.fromkeys(NAMES, SavedModels),
+    beside=lambda stage: over_time(stage),
 )
 def leaderboard(
     stage: Stage,
@@ -135,8 +138,13 @@ def report(
     bpr_mf: SavedModels,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
+    from assets.evaluation.over_time import history_picture
     from assets.evaluation.report import Findings, render
 
+    lineage = stage.root.lineage(["recommendations", "leaderboard"], stage.dataset.name)
+    board = stage.manifest("leaderboard").facts
+    run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{BEST_MODEL}")))
+    history = with_run(read_history(stage.root, stage.dataset.name), run)
     encoders = {}
     for asset in ("image_embeddings", "text_embeddings"):
         encoders[asset] = facts_of(stage.root.artefact(stage.manifest(asset)))
@@ -158,11 +166,20 @@ def report(
         },
         gated=gated_lightgcn,
         tuning=tuning.to_pandas(),
-        comparisons=cast(list[dict[str, Any]], stage.manifest("leaderboard").facts["comparisons"]),
+        comparisons=cast(list[dict[str, Any]], board["comparisons"]),
         encoders=encoders,
-        lineage=stage.root.lineage(["recommendations", "leaderboard"], stage.dataset.name),
+        lineage=lineage,
+        history=history,
     )
     target = stage.root.path("report", stage.dataset.name, ".html")
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
-    return Made(target)
+    facts = {"open": link(report_url(stage.dataset.name)), **history_picture(history)}
+    return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
+
+
+def over_time(stage: Stage) -> dict[str, Any]:
+    """The runs of the dataset up to now, as a picture."""
+    from assets.evaluation.over_time import history_picture
+
+    return history_picture(read_history(stage.root, stage.dataset.name))

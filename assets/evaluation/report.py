@@ -16,6 +16,7 @@ from PIL import Image
 
 from assets.evaluation import plots, tables
 from assets.evaluation.judge import WITHOUT_TRAIN
+from assets.evaluation.over_time import history_svg
 from assets.interactions.splits import TRAIN, Parts
 from storage.layout import Manifest
 from storage.models import SavedModel, SavedModels
@@ -43,6 +44,7 @@ class Findings:
         comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
         encoders: facts of the embedding tables by asset.
         lineage: manifests of everything upstream, sources first.
+        history: the table of that name, with this run.
     """
 
     dataset: str
@@ -60,6 +62,7 @@ class Findings:
     comparisons: Sequence[Mapping[str, Any]]
     encoders: Mapping[str, Mapping[str, str]]
     lineage: Sequence[Manifest]
+    history: pa.Table
 
 
 def render(findings: Findings, pictures: PictureStore, users: int) -> str:
@@ -93,6 +96,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         gate=plots.share_histogram(share),
         gate_facts=gate_facts(share),
         users=user_stories(findings, pictures, users),
+        over_time=history_svg(findings.history),
         lineage=findings.lineage,
     )
 

@@ -16,8 +16,10 @@ from storage.tables import CodedReviews
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", starts_numbering=True)
 def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> Made:
     """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user."""
+    from assets.interactions.looks import degree_looks
+
     core = core_interactions(reviews, config)
-    return Made(core.stream(), core.funnel)
+    return Made(core.stream(), core.funnel | degree_looks(core.rows.user, core.rows.item))
 
 
 @dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="1", starts_numbering=True)

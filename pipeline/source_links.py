@@ -1,0 +1,23 @@
+"""Where the UI finds an asset's code: the file here, or the page of a git host where `REC_GIT_URL` names one."""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import dagster as dg
+
+from storage.layout import PROJECT_ROOT
+
+
+def linked_to_git(assets: Sequence[Any]) -> Sequence[Any]:
+    """The assets, their code references turned into links to `REC_GIT_URL` at `REC_GIT_BRANCH` (main).
+
+    Without that URL they are files of this machine, which an editor opens.
+    """
+    url = os.environ.get("REC_GIT_URL", "").rstrip("/").removesuffix(".git")
+    if not url:
+        return assets
+    anchor = dg.AnchorBasedFilePathMapping(PROJECT_ROOT / "pyproject.toml", "pyproject.toml")
+    branch = os.environ.get("REC_GIT_BRANCH") or "main"
+    platform: Literal["github", "gitlab"] = "github" if "github" in url else "gitlab"
+    return dg.link_code_references_to_git(assets, url, branch, anchor, platform=platform)
