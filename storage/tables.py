@@ -139,6 +139,11 @@ def read_embeddings(path: Path) -> Embeddings:
     return Embeddings(matrix, table["has_value"].to_numpy(), facts_of(path))
 
 
+def read_has_value(path: Path) -> np.ndarray:
+    """Which items of an embedding table have a vector, bool [n], without reading the vectors."""
+    return pq.read_table(path, columns=["has_value"], partitioning=None)["has_value"].to_numpy()
+
+
 def _blocks(rows: Rows) -> Iterator[pa.RecordBatch]:
     """Cut rows into batches of exactly BLOCK_ROWS (the last one shorter), whatever batches they came in."""
     batches = iter(rows.to_batches() if isinstance(rows, pa.Table) else rows)

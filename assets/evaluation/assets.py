@@ -1,12 +1,11 @@
 """models → leaderboard, recommendations → report."""
 
-from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
 from assets.evaluation.costs import Costs, headline
@@ -19,7 +18,7 @@ from storage.io_managers import Made
 from storage.models import SavedModel, SavedModels
 from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings, facts_of
+from storage.tables import Embeddings, facts_of, read_has_value
 
 
 @dataset_asset(
@@ -134,15 +133,10 @@ def recommended(
         yield pa.record_batch(columns, schema=SCHEMAS["recommendations"])
 
 
-def columns_as_dict(table: pa.Table, key: str, value: str) -> dict:
-    """One column of a table by another."""
-    return dict(zip(table[key].to_pylist(), table[value].to_pylist(), strict=True))
-
-
 @dataset_asset(
     group="evaluation",
     kinds={"jinja", "html"},
-    code_version="2",
+    code_version="3",
     io_manager="files",
     deps=["image_embeddings", "text_embeddings"],
 )
@@ -162,31 +156,30 @@ def report(
     bpr_mf: SavedModels,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
-    from assets.evaluation.report import Findings, render
+    from assets.evaluation.report.findings import Findings, item_frame
+    from assets.evaluation.report.page import render
 
-    encoders = {}
-    for asset in ("image_embeddings", "text_embeddings"):
-        encoders[asset] = facts_of(stage.root.artefact(stage.manifest(asset)))
-    first_pictures = item_images.filter(pc.equal(item_images["position"], 0))
+    views = {asset: stage.root.artefact(stage.manifest(asset)) for asset in ("image_embeddings", "text_embeddings")}
+    has_picture, has_text = map(read_has_value, views.values())
     findings = Findings(
         dataset=stage.dataset.name,
+        made_at=datetime.now(UTC),
         leaderboard=leaderboard.to_pandas(),
+        tuning=tuning.to_pandas(),
         recommendations=recommendations,
         user_ids=user_ids_of(interactions),
         parts=Parts.of(splits),
-        titles=columns_as_dict(items, "item_id", "title"),
-        picture_keys=columns_as_dict(first_pictures, "item_id", "sha256"),
-        picture_status=Counter(first_pictures["status"].to_pylist()),
-        item_ids=item_index["item_id"].to_pylist(),
-        models={
+        timestamp=interactions["timestamp"].to_numpy(),
+        items=item_frame(item_index, items, item_images, has_picture, has_text),
+        curves={
             f"{model.main.config['model']} ({loss})": model.of_loss(loss)[0]
             for model in (gated_lightgcn, lightgcn, bpr_mf)
             for loss in model.losses()
         },
         gated=gated_lightgcn,
-        tuning=tuning.to_pandas(),
+        lightgcn=lightgcn,
         comparisons=cast(list[dict[str, Any]], stage.manifest("leaderboard").facts["comparisons"]),
-        encoders=encoders,
+        encoders={asset: facts_of(path) for asset, path in views.items()},
         lineage=stage.root.lineage(["recommendations", "leaderboard"], stage.dataset.name),
     )
     target = stage.root.path("report", stage.dataset.name, ".html")

@@ -1,175 +1,124 @@
 """Turns the findings on one dataset into one HTML page that needs nothing beside it."""
 
-import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
-from PIL import Image
 
-from assets.evaluation import plots, tables
 from assets.evaluation.judge import WITHOUT_TRAIN
-from assets.interactions.splits import TRAIN, Parts
-from storage.layout import Manifest
-from storage.models import SavedModel, SavedModels
+from assets.evaluation.report import funnel, gate, plots, provenance, tables
+from assets.evaluation.report.cards import Cards
+from assets.evaluation.report.findings import Findings
+from assets.evaluation.report.stories import stories, told
+from models.zoo import PAPER_MODEL
 from storage.pictures import PictureStore
 
-THUMBNAIL_PIXELS = 96
-SHOWN_ITEMS = 8
-UNTRAINED = "untrained"
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the report is made from.
-
-    Attributes:
-        leaderboard, recommendations: the tables of those names.
-        user_ids: the id of every user number.
-        titles: the title of every item by its id.
-        picture_keys: the key of its picture in the store, or None, by item id.
-        picture_status: how many pictures ended with which status.
-        item_ids: the id of every item number.
-        models: fits whose training is drawn, by the name to show.
-        gated: the gated LightGCN.
-        tuning: the table of that name.
-        comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
-        encoders: facts of the embedding tables by asset.
-        lineage: manifests of everything upstream, sources first.
-    """
-
-    dataset: str
-    leaderboard: pd.DataFrame
-    recommendations: pa.Table
-    user_ids: pa.Array
-    parts: Parts
-    titles: Mapping[str, str]
-    picture_keys: Mapping[str, str | None]
-    picture_status: Mapping[str, int]
-    item_ids: Sequence[str]
-    models: Mapping[str, SavedModel]
-    gated: SavedModels
-    tuning: pd.DataFrame
-    comparisons: Sequence[Mapping[str, Any]]
-    encoders: Mapping[str, Mapping[str, str]]
-    lineage: Sequence[Manifest]
+EXTREMES = 8  # items shown at either end of the gate, and with poor pictures
 
 
 def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     """The page, with the histories and recommendations of `users` users."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    with_value = {made.asset: made.facts["with_value"] for made in findings.lineage if "with_value" in made.facts}
-    configs = {name: model.config for name, model in findings.models.items()}
-    board = findings.leaderboard
-    share = findings.gated.best()[0].tensors["visual_share"]
+    environment.filters["n"] = lambda value: f"{value:,}"
+    environment.filters["percent"] = lambda value: f"{value:.1%}"
+    fit = findings.gated.best()[0]
+    share = fit.tensors["visual_share"]
+    weighed = gate.weighed(findings.items, share)
+    poor = gate.poor_pictures(weighed, EXTREMES)
+    visual, textual = gate.extremes(weighed, EXTREMES)
+    chosen = told(findings, users)
+    shown = [*visual, *textual, *(poor.poorest if poor else ()), *(item for user in chosen for item in user.shown())]
+    cards = Cards(findings.items, pictures, shown)
+
+    def with_share(numbers: list[int]) -> list[Any]:
+        return [cards.of(number, note=f"{share[number]:.2f}") for number in numbers]
+
     return environment.get_template("report.html.j2").render(
         dataset=findings.dataset,
-        split_rule=board["split_rule"].iloc[0],
-        untrained=[a for a, facts in findings.encoders.items() if facts["weights"] == UNTRAINED and with_value[a]],
-        without=[asset for asset, count in with_value.items() if not count],
-        encoders=findings.encoders,
-        numbers=dataset_numbers(findings),
-        columns=[f"{metric.replace('_', ' ')}@{k}" for metric, k in tables.HEADLINE],
-        boards=tables.boards(board),
-        apart=tables.leaderboard_rows(board[board["block"] == "open"], WITHOUT_TRAIN),
-        skipped=tables.skipped(board),
-        strata=tables.stratum_rows(board),
-        verdict=tables.verdict(findings.comparisons),
-        tuned=list(tables.tuned_rows(findings.tuning)),
-        curves=[plots.loss_curves(configs), plots.validation_curves(configs)],
-        gate=plots.share_histogram(share),
+        made_at=findings.made_at,
+        paper_model=PAPER_MODEL,
+        split_rule=findings.leaderboard["split_rule"].iloc[0],
+        **_content(findings),
+        **_data(findings),
+        **_boards(findings),
+        gate_loss=fit.config["loss"],
+        gate_plot=plots.share_histogram(weighed["share"].to_numpy()),
         gate_facts=gate_facts(share),
-        users=user_stories(findings, pictures, users),
+        categories=(categories := gate.by_category(weighed)),
+        category_plot=plots.spreads(categories) if categories else "",
+        visual=with_share(visual),
+        textual=with_share(textual),
+        poor=poor,
+        poor_plot=plots.spreads(poor.groups) if poor else "",
+        poorest=with_share(poor.poorest) if poor else [],
+        stories=stories(chosen, cards),
+        changed=provenance.changed_settings(findings.lineage),
+        settings=list(provenance.all_settings(findings.lineage)),
+        packages=provenance.package_versions(),
         lineage=findings.lineage,
     )
 
 
-def dataset_numbers(findings: Findings) -> list[tuple[str, str]]:
-    """The dataset in numbers, as (what, how many)."""
-    rows = {manifest.asset: manifest.rows for manifest in findings.lineage}
-    parts = findings.parts
-    status = findings.picture_status
-    degree = np.bincount(parts.item)
-    top = np.sort(degree)[::-1][: max(len(degree) // 10, 1)].sum() / degree.sum()
-    numbers = [
-        ("reviews read", rows["reviews"]),
-        ("interactions in the core", rows["interactions"]),
-        ("train / validation / test", " / ".join(f"{count:,}" for count in np.bincount(parts.split, minlength=3))),
-        ("users", parts.users),
-        ("items", parts.items),
-        ("sparsity", f"{1 - len(parts.user) / (parts.users * parts.items):.2%}"),
-        ("share of the most popular tenth of the items", f"{top:.0%}"),
-        ("items with a picture", f"{status.get('ok', 0):,} of {sum(status.values()):,}"),
-        *((f"items without a picture: {reason}", count) for reason, count in status.items() if reason != "ok"),
-    ]
-    return [(name, value if isinstance(value, str) else f"{value:,}") for name, value in numbers]
+def _content(findings: Findings) -> dict[str, Any]:
+    """What made the content of items, and what is wrong with it."""
+    with_value = {made.asset: made.facts["with_value"] for made in findings.lineage if "with_value" in made.facts}
+    untrained = [asset for asset, facts in findings.encoders.items() if facts["weights"] == provenance.UNTRAINED]
+    return {
+        "encoders": findings.encoders,
+        "untrained": [asset for asset in untrained if with_value[asset]],
+        "without": [asset for asset, count in with_value.items() if not count],
+    }
+
+
+def _data(findings: Findings) -> dict[str, Any]:
+    """The dataset in numbers."""
+    steps = funnel.funnel(*map(findings.manifest, ("reviews", "interactions", "splits")))
+    core = findings.items.iloc[: findings.parts.items]
+    return {
+        "steps": steps,
+        "funnel_plot": plots.funnel_bars(steps),
+        "rejects": list(funnel.reject_rows(findings.lineage)),
+        "numbers": funnel.dataset_numbers(findings),
+        "tail_plot": plots.long_tail(findings.popularity()),
+        "modalities": funnel.modality_rows(core, findings.popularity()),
+        "missing_pictures": funnel.missing_pictures(core),
+    }
+
+
+def _boards(findings: Findings) -> dict[str, Any]:
+    """The leaderboard, the strata, what the gate is worth, and how models were tuned and trained."""
+    board = findings.leaderboard
+    configs = {name: model.config for name, model in findings.curves.items()}
+    return {
+        "columns": [f"{metric.replace('_', ' ')}@{k}" for metric, k in tables.HEADLINE],
+        "boards": tables.boards(board),
+        "apart": tables.leaderboard_rows(board[board["block"] == "open"], WITHOUT_TRAIN),
+        "skipped": tables.skipped(board),
+        "strata": tables.stratum_rows(board),
+        "strata_plots": [plots.stratum_bars(bars) for bars in tables.stratum_bars(board) if bars.strata],
+        "verdict": tables.verdict(findings.comparisons),
+        "tuned": list(tables.tuned_rows(findings.tuning)),
+        "curves": [plots.loss_curves(configs), plots.validation_curves(configs)],
+    }
 
 
 def gate_facts(share: np.ndarray) -> dict[str, str]:
     """The gate in words; `share` is NaN where an item has neither picture nor text."""
     there = share[~np.isnan(share)]
     both = there[(there > 0) & (there < 1)]
+    low, median, high = np.quantile(both, [0.25, 0.5, 0.75]) if len(both) else [np.nan] * 3
     return {
         "items with both": f"{len(both):,}",
         "with a picture alone": f"{(there == 1).sum():,}",
         "with a text alone": f"{(there == 0).sum():,}",
         "with neither": f"{len(share) - len(there):,}",
-        "median share of the picture, of items with both": f"{np.median(both):.2f}" if len(both) else "–",
+        "median share of the picture, of items with both": f"{median:.2f}" if len(both) else "–",
+        "quartiles of it": f"{low:.2f} – {high:.2f}" if len(both) else "–",
     }
-
-
-def user_stories(findings: Findings, pictures: PictureStore, count: int) -> list[dict[str, Any]]:
-    """The train history of some users beside what they are recommended; users are shown by number, never by id.
-
-    They are taken at even distances from the users with train items, ordered by how many they have.
-    """
-    user, item = findings.parts.pairs(TRAIN)
-    known, sizes = np.unique(user, return_counts=True)
-    by_size = known[np.argsort(-sizes, kind="stable")]
-    chosen = by_size[np.unique(np.linspace(0, len(by_size) - 1, count).astype(int))]
-    ids = findings.user_ids.take(pa.array(chosen))
-    theirs = findings.recommendations.filter(pc.is_in(findings.recommendations["user_id"], value_set=ids)).to_pandas()
-    stories = []
-    for number, user_id in zip(chosen, ids.to_pylist(), strict=True):
-        history = [findings.item_ids[i] for i in item[user == number][:SHOWN_ITEMS]]
-        recommended = theirs[theirs["user_id"] == user_id].nsmallest(SHOWN_ITEMS, "rank")["item_id"].tolist()
-        stories.append({"number": int(number), "history": history, "recommended": recommended})
-    shown = {item_id for story in stories for item_id in story["history"] + story["recommended"]}
-    cards = item_cards(shown, findings, pictures)
-    for story in stories:
-        for part in ("history", "recommended"):
-            story[part] = [cards[item_id] for item_id in story[part]]
-    return stories
-
-
-def item_cards(item_ids: set[str], findings: Findings, pictures: PictureStore) -> dict[str, dict[str, str | None]]:
-    """Title and thumbnail (a data URI, or None) of items."""
-    keys = {item_id: findings.picture_keys[item_id] for item_id in item_ids}
-    thumbnails = {key: thumbnail(content) for key, content in pictures.read(filter(None, keys.values()))}
-    return {
-        item_id: {"title": findings.titles.get(item_id) or item_id, "picture": thumbnails.get(key or "")}
-        for item_id, key in keys.items()
-    }
-
-
-def thumbnail(content: bytes) -> str:
-    """A small JPEG of a picture, as a data URI."""
-    with Image.open(BytesIO(content)) as image:
-        small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    buffer = BytesIO()
-    small.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
