@@ -199,7 +199,7 @@ class NewItemSettings(StageSettings):
 class ReportSettings(StageSettings):
     """The report."""
 
-    report_users: int = Field(6, ge=1, description="Users whose history and recommendations are shown.")
+    report_users: int = Field(12, ge=1, description="Users whose history and recommendations are shown.")
 
 
 ALL_SETTINGS: tuple[type[StageSettings], ...] = (

@@ -30,8 +30,8 @@ SOME = 2048  # users of the floor and of the peer
 def vectors_of(users: int, items: int) -> tuple[Vectors, sp.csr_matrix]:
     """Seeded vectors and histories."""
     rng = np.random.default_rng(0)
-    made = Vectors(*(rng.standard_normal((size, DIM), dtype=np.float32) for size in (users, items)))
-    return made, matrix_of(
+    user, item = (rng.standard_normal((size, DIM), dtype=np.float32) for size in (users, items))
+    return Vectors(user, item), matrix_of(
         np.repeat(np.arange(users), HISTORY), rng.integers(items, size=users * HISTORY), users, items
     )
 
@@ -39,8 +39,8 @@ def vectors_of(users: int, items: int) -> tuple[Vectors, sp.csr_matrix]:
 def written(scorer: Vectors, seen: sp.csr_matrix, folder: Path) -> int:
     """All recommendations, as a table; its rows."""
     users, items = seen.shape
-    ids = (pa.array([f"{kind}{number}" for number in range(size)]) for kind, size in (("u", users), ("i", items)))
-    recommending = Recommending(seen, scorer, scorer, *ids, TOP)
+    user_ids, item_ids = (pa.array([f"{kind}{n}" for n in range(size)]) for kind, size in (("u", users), ("i", items)))
+    recommending = Recommending(seen, scorer, scorer, user_ids, item_ids, TOP)
     rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], recommending.batches())
     return write_table(folder / "recommendations.parquet", "recommendations", rows).rows
 

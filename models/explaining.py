@@ -22,12 +22,14 @@ class Reasons:
             -1 where there are no more.
         because_part: float32 [users, k, most], what each of them adds.
         visual, textual: float32 [users, k], what comes from pictures and from texts.
+        score: float32 [users, k], the whole.
     """
 
     because: np.ndarray
     because_part: np.ndarray
     visual: np.ndarray
     textual: np.ndarray
+    score: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Explainer:
         """Why `items` int64 [n, k], -1 where there is none, are recommended to `users` int64 [n]."""
         shape = (*items.shape, most)
         found = Reasons(
-            np.full(shape, -1), np.zeros(shape, np.float32), *(np.zeros(items.shape, np.float32) for _ in range(2))
+            np.full(shape, -1), np.zeros(shape, np.float32), *(np.zeros(items.shape, np.float32) for _ in range(3))
         )
         for row, user in enumerate(users):
             chosen = np.flatnonzero(items[row] >= 0)
@@ -59,6 +61,7 @@ class Explainer:
         """Fill in the row of one user."""
         of = self.anatomy
         scale = 1 / self._lengths(user, items)  # [items]
+        found.score[row, columns] = of.item[items] @ of.user[user] * scale
         found.visual[row, columns] = of.visual[items] @ of.user[user] * scale
         found.textual[row, columns] = of.textual[items] @ of.user[user] * scale
         history = self.edges[user]

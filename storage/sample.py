@@ -162,11 +162,11 @@ def _item_lines(size: SampleSize) -> list[bytes]:
     rng = np.random.default_rng([size.seed, 4])
     lines = []
     for number, item in enumerate(planted_items(size)):
-        title, description = f"Article {number}", [BOILERPLATE]
+        title, description, category = f"Article {number}", [BOILERPLATE], "Articles"
         if item.kind == "textual":
             topic = list(TOPICS)[item.group]
             words = rng.permutation(TOPICS[topic].split())
-            title = f"{words[0].title()} {words[1]} for {topic}"
+            title, category = f"{words[0].title()} {words[1]} for {topic}", topic.title()
             description = [f"{topic.title()}: " + ", ".join(words[2:6]) + "."]
         picture = f"images/{item.item_id}.jpg"
         line: dict[str, Any] = {
@@ -180,7 +180,7 @@ def _item_lines(size: SampleSize) -> list[bytes]:
             "images": [{"large": picture, "variant": "MAIN", "hi_res": None}] if item.has_picture else [],
             "videos": [],
             "store": None,
-            "categories": [],
+            "categories": ["Sample", category] if item.has_text else [],
             "details": {},
             "parent_asin": item.item_id,
         }

@@ -1,11 +1,11 @@
 """models → leaderboard, new_item_recall; these and recommendations → report."""
 
-from collections import Counter
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+import scipy.sparse as sp
 
 from assets.dataset import Stage, dataset_asset
 from assets.evaluation.address import report_url
@@ -16,12 +16,13 @@ from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.training.assets import NAMES
 from models.zoo import BEST_MODEL, PLACING_MODEL
+from storage.arrays import NearestItems
 from storage.history import Run, append_run, read_history, with_run
 from storage.io_managers import Made, link
 from storage.models import SavedModels
 from storage.publish import publish_bytes
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings, facts_of
+from storage.tables import Embeddings
 
 
 @dataset_asset(
@@ -110,22 +111,18 @@ def new_item_recall(
     return Made(table, facts | {"items_held_out": len(cold.items), "users": len(cold.users)})
 
 
-def columns_as_dict(table: pa.Table, key: str, value: str) -> dict:
-    """One column of a table by another."""
-    return dict(zip(table[key].to_pylist(), table[value].to_pylist(), strict=True))
-
-
 @dataset_asset(
     group="evaluation",
     kinds={"jinja", "html"},
-    code_version="2",
+    code_version="3",
     io_manager="files",
-    deps=["image_embeddings", "text_embeddings"],
+    inputs={BEST_MODEL: SavedModels},
 )
 def report(
     stage: Stage,
     config: ReportSettings,
     leaderboard: pa.Table,
+    new_item_recall: pa.Table,
     recommendations: pa.Table,
     interactions: pa.Table,
     splits: pa.Table,
@@ -133,42 +130,53 @@ def report(
     item_index: pa.Table,
     item_images: pa.Table,
     tuning: pa.Table,
+    interaction_graph: sp.csr_matrix,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+    item_graph: NearestItems,
     gated_lightgcn: SavedModels,
     lightgcn: SavedModels,
     bpr_mf: SavedModels,
+    **best: SavedModels,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.over_time import history_picture
-    from assets.evaluation.report import Findings, render
+    from assets.evaluation.report.findings import Findings, item_frame
+    from assets.evaluation.report.page import render
+    from assets.serving.recommend import explainer_of
+    from assets.training.fit import train_set
 
-    lineage = stage.root.lineage(["recommendations", "leaderboard"], stage.dataset.name)
+    lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
     board = stage.manifest("leaderboard").facts
     run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{BEST_MODEL}")))
     history = with_run(read_history(stage.root, stage.dataset.name), run)
-    encoders = {}
-    for asset in ("image_embeddings", "text_embeddings"):
-        encoders[asset] = facts_of(stage.root.artefact(stage.manifest(asset)))
-    first_pictures = item_images.filter(pc.equal(item_images["position"], 0))
+    views = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
+    parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
     findings = Findings(
         dataset=stage.dataset.name,
+        made_at=datetime.now(UTC),
         leaderboard=leaderboard.to_pandas(),
+        tuning=tuning.to_pandas(),
+        new_items=new_item_recall.to_pandas(),
         recommendations=recommendations,
         user_ids=user_ids_of(interactions),
-        parts=Parts.of(splits),
-        titles=columns_as_dict(items, "item_id", "title"),
-        picture_keys=columns_as_dict(first_pictures, "item_id", "sha256"),
-        picture_status=Counter(first_pictures["status"].to_pylist()),
-        item_ids=item_index["item_id"].to_pylist(),
-        models={
+        parts=parts,
+        timestamp=interactions["timestamp"].to_numpy(),
+        items=item_frame(item_index, items, item_images, *(view.has_value for view in views.values())),
+        curves={
             f"{model.main.config['model']} ({loss})": model.of_loss(loss)[0]
             for model in (gated_lightgcn, lightgcn, bpr_mf)
             for loss in model.losses()
         },
         gated=gated_lightgcn,
-        tuning=tuning.to_pandas(),
+        lightgcn=lightgcn,
         comparisons=cast(list[dict[str, Any]], board["comparisons"]),
-        encoders=encoders,
+        encoders={asset: view.about for asset, view in views.items()},
         lineage=lineage,
+        explainers={
+            BEST_MODEL: explainer_of(best[BEST_MODEL].best()[0], data),
+            "lightgcn": explainer_of(lightgcn.best()[0], data),
+        },
         history=history,
     )
     target = stage.root.path("report", stage.dataset.name, ".html")

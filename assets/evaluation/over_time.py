@@ -10,7 +10,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from assets.evaluation.plots import STYLE
+from assets.evaluation.report.plots import STYLE
 from assets.inline import inline_figure
 from models.zoo import BEST_MODEL
 from storage.io_managers import markdown

@@ -8,12 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from assets.evaluation.tables import (
+from assets.evaluation.report.tables import (
     HEADLINE,
     boards,
     in_words,
     leaderboard_rows,
     skipped,
+    stratum_bars,
     stratum_rows,
     tuned_rows,
     verdict,
@@ -129,6 +130,32 @@ def test_strata_are_recall_at_20_of_the_best_of_each_as_means_over_seeds() -> No
         ("better", [pytest.approx(0.4), 0.0, pytest.approx(0.7)]),
         ("worse", [pytest.approx(0.1), None, pytest.approx(0.2)]),
     ]
+
+
+def test_bars_are_of_the_best_model_the_gated_ones_and_lightgcn_with_their_intervals() -> None:
+    def strata(model: str, **values: float) -> list[Row]:
+        return [
+            recall_row(model, name, value, ci_low=value - 0.1, ci_high=value + 0.2) for name, value in values.items()
+        ]
+
+    rows = [
+        *rows_of("ease", 0.5),
+        *rows_of("vbpr", 0.4),
+        *rows_of("lightgcn", 0.3),
+        *rows_of("gated_lightgcn", 0.2),
+        *strata("ease", popularity_10=0.5, popularity_02=0.25),
+        *strata("vbpr", popularity_10=0.9),
+        *strata("lightgcn", cold_items=0.1),
+        *strata("gated_lightgcn", cold_items=0.25),
+    ]
+    apart, tenths = stratum_bars(board_of(rows))
+    assert list(apart.cells) == list(tenths.cells) == ["ease", "gated_lightgcn", "lightgcn"]
+    assert apart.strata == ["all", "cold_items"]
+    assert apart.cells["gated_lightgcn"][1] == pytest.approx((0.25, 0.15, 0.45))
+    assert apart.cells["ease"][1] is None
+    assert tenths.strata == ["popularity_02", "popularity_10"]
+    assert tenths.cells["ease"] == [pytest.approx((0.25, 0.15, 0.45)), pytest.approx((0.5, 0.4, 0.7))]
+    assert tenths.cells["lightgcn"] == [None, None]
 
 
 def comparison(standing: str, model: str, against: str, low: float, high: float, **other: Any) -> dict[str, Any]:

@@ -69,6 +69,7 @@ def test_the_histories_parts_and_the_users_own_add_up_to_the_score(score: str) -
     own = edges @ whole.sent
     np.testing.assert_allclose(own, whole.user, atol=1e-6)
     found, scores = explained(model, score)
+    np.testing.assert_allclose(found.score, scores, atol=1e-6)
     above, below = np.where(scores > 0, scores, 0), found.because_part.sum(axis=2)
     assert (below >= above - 1e-5).all()  # only what is above 0 is named, so it is no less than the score
     assert (found.because[USERS - 1] == -1).all()

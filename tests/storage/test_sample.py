@@ -55,10 +55,21 @@ def test_some_items_lack_a_picture_and_some_their_text_but_never_what_tells_thei
     for item in items:
         record = described[item.item_id]
         assert bool(record["images"]) == item.has_picture == (folder / f"images/{item.item_id}.jpg").exists()
-        assert bool(record["title"]) == bool(record["description"]) == item.has_text
+        assert bool(record["title"]) == bool(record["description"]) == bool(record["categories"]) == item.has_text
         assert item.has_picture if item.kind == "visual" else item.has_text
     assert 5 < sum(not item.has_picture for item in items) < 60
     assert 5 < sum(not item.has_text for item in items) < 60
+
+
+def test_a_category_tells_the_group_where_the_text_does_and_nothing_elsewhere(folder: Path) -> None:
+    described = {record["parent_asin"]: record for record in sound(folder / "metadata.jsonl.gz")}
+    groups: dict[tuple, set] = {}
+    for item in planted_items(SIZE):
+        if item.has_text:
+            groups.setdefault((item.kind, item.group), set()).add(tuple(described[item.item_id]["categories"]))
+    assert all(len(found) == 1 for found in groups.values())
+    assert len(set.union(*(found for (kind, _), found in groups.items() if kind == "textual"))) == 8
+    assert set.union(*(found for (kind, _), found in groups.items() if kind == "visual")) == {("Sample", "Articles")}
 
 
 def test_placeholders_are_grey_and_motifs_are_not(folder: Path) -> None:

@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from assets.evaluation.judge import WITHOUT_TRAIN
-from models.zoo import PAPER_MODEL
+from models.zoo import BEST_MODEL, PAPER_MODEL
 
 HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
+NEW_ITEM_METRICS = (("recall", 10), ("recall", 20), ("ndcg", 20))
 # What the gate is worth, as (model, what it is set against, what the difference says).
 QUESTIONS = (
     (PAPER_MODEL, "lightgcn", "pictures and texts through the gate, against IDs alone"),
@@ -17,6 +19,20 @@ QUESTIONS = (
     ("ablation_visual_only", "lightgcn", "pictures alone, against IDs alone"),
     ("ablation_text_only", "lightgcn", "texts alone, against IDs alone"),
 )
+
+APART = ("all", "cold_items", "lacking_picture", "lacking_text")
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Recall@20 of a few models in some strata.
+
+    Attributes:
+        cells: by model, of every stratum its value and the ends of its interval, or None without test items.
+    """
+
+    strata: list[str]
+    cells: dict[str, list[tuple[float, float, float] | None]]
 
 
 def boards(leaderboard: pd.DataFrame) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -69,6 +85,23 @@ def stratum_rows(leaderboard: pd.DataFrame) -> tuple[list[str], list[tuple[str, 
     return ["all", *strata], rows
 
 
+def stratum_bars(leaderboard: pd.DataFrame) -> tuple[Bars, Bars]:
+    """The strata of what items lack, and the tenths by popularity: the best model, both gated ones, and LightGCN."""
+    board = leaderboard[leaderboard["block"] == "open"]
+    ordered = [row["model"] for row in leaderboard_rows(board, "all")]
+    shown = [name for name in dict.fromkeys([*ordered[:1], BEST_MODEL, PAPER_MODEL, "lightgcn"]) if name in ordered]
+    recall = board[(board["metric"] == "recall") & (board["k"] == 20) & board["model"].isin(shown)]
+    cells = recall.groupby(["stratum", "model"])[["value", "ci_low", "ci_high"]].mean()
+    there = set(recall["stratum"])
+    tenths = sorted(name for name in there if name.startswith("popularity_"))
+    return _bars(cells, shown, [name for name in APART if name in there]), _bars(cells, shown, tenths)
+
+
+def _bars(cells: pd.DataFrame, models: list[str], strata: list[str]) -> Bars:
+    found = {key: (row["value"], row["ci_low"], row["ci_high"]) for key, row in cells.iterrows()}
+    return Bars(strata, {model: [found.get((stratum, model)) for stratum in strata] for model in models})
+
+
 def verdict(comparisons: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """What the gate is worth under each loss: the difference in NDCG@20, its interval, and that in words."""
     ndcg = {
@@ -110,3 +143,10 @@ def tuned_rows(tuning: pd.DataFrame) -> Iterator[dict[str, Any]]:
 
 def _shown(value: Any) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def new_item_rows(new_item_recall: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row a method of placing new items; every cell a value and its interval, in the order of NEW_ITEM_METRICS."""
+    by_key = new_item_recall.set_index(["method", "metric", "k"]).to_dict("index")
+    methods = new_item_recall["method"].unique()
+    return [{"method": one, "cells": [by_key[one, *wanted] for wanted in NEW_ITEM_METRICS]} for one in methods]

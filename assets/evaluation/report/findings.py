@@ -1,0 +1,84 @@
+"""What the report is made from."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from assets.interactions.splits import TRAIN, Parts
+from models.explaining import Explainer
+from storage.layout import Manifest
+from storage.models import SavedModel, SavedModels
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Everything that one page tells.
+
+    Attributes:
+        made_at: when the page is made, UTC.
+        leaderboard, tuning, new_items, recommendations: the tables of those names (new_items: new_item_recall).
+        user_ids: the id of every user number.
+        timestamp: int64 [interactions], ms since the epoch, of the rows of `parts`.
+        items: one row an item number, as `item_frame` makes it.
+        curves: fits whose training is drawn, by the name to show.
+        gated: the gated LightGCN; lightgcn: what its successor's recommendations stand beside.
+        comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
+        encoders: facts of the embedding tables by asset.
+        lineage: manifests of everything upstream, sources first.
+        explainers: by model, what takes the scores of its recommendations apart.
+        history: the table of that name, with this run.
+    """
+
+    dataset: str
+    made_at: datetime
+    leaderboard: pd.DataFrame
+    tuning: pd.DataFrame
+    new_items: pd.DataFrame
+    recommendations: pa.Table
+    user_ids: pa.Array
+    parts: Parts
+    timestamp: np.ndarray
+    items: pd.DataFrame
+    curves: Mapping[str, SavedModel]
+    gated: SavedModels
+    lightgcn: SavedModels
+    comparisons: Sequence[Mapping[str, Any]]
+    encoders: Mapping[str, Mapping[str, str]]
+    lineage: Sequence[Manifest]
+    explainers: Mapping[str, Explainer]
+    history: pa.Table
+
+    def manifest(self, asset: str) -> Manifest:
+        """The manifest of an asset of the lineage."""
+        return next(made for made in self.lineage if made.asset == asset)
+
+    def popularity(self) -> np.ndarray:
+        """Train interactions of every item of the core, int64 [items]."""
+        return np.bincount(self.parts.pairs(TRAIN)[1], minlength=self.parts.items)
+
+
+def item_frame(
+    item_index: pa.Table, items: pa.Table, item_images: pa.Table, has_picture: np.ndarray, has_text: np.ndarray
+) -> pd.DataFrame:
+    """What the report may tell of an item, one row an item of `item_index`.
+
+    Columns: item_id, title and categories (None without metadata); status, width, height, bytes and sha256 of the first
+    picture (NaN or None without one); has_picture and has_text, whether there is a vector of it.
+    """
+    ids = item_index["item_id"].combine_chunks()
+    described = _rows_of(items, ids, ["title", "categories"])
+    first = item_images.filter(pc.equal(item_images["position"], 0))
+    pictures = _rows_of(first, ids, ["status", "width", "height", "bytes", "sha256"])
+    views = pd.DataFrame({"item_id": ids.to_pylist(), "has_picture": has_picture, "has_text": has_text})
+    return pd.concat([views, described.to_pandas(), pictures.to_pandas()], axis=1)
+
+
+def _rows_of(table: pa.Table, ids: pa.Array, columns: list[str]) -> pa.Table:
+    """The rows of these items, in their order; nulls where there is none."""
+    return table.select(columns).take(pc.index_in(ids, value_set=table["item_id"].combine_chunks()))

@@ -1,0 +1,62 @@
+"""Where the page's numbers come from: settings in force, and versions of what computed them."""
+
+import platform
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from assets.settings import ALL_SETTINGS
+from storage.layout import Manifest
+
+PACKAGES = (
+    "dagster",
+    "torch",
+    "open_clip_torch",
+    "sentence-transformers",
+    "transformers",
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "duckdb",
+)
+UNTRAINED = "untrained"
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A setting that has another value than its default, and the assets that were made with it."""
+
+    name: str
+    value: object
+    default: object
+    assets: list[str]
+
+
+def changed_settings(lineage: Sequence[Manifest]) -> list[Changed]:
+    """The settings that are not at their default, by name."""
+    defaults = {name: field.default for kind in ALL_SETTINGS for name, field in kind.model_fields.items()}
+    found: dict[tuple[str, str], Changed] = {}
+    for made in lineage:
+        for name, value in made.recipe.settings.items():
+            if name in defaults and value != defaults[name]:
+                changed = found.setdefault((name, str(value)), Changed(name, value, defaults[name], []))
+                changed.assets.append(made.asset)
+    return [found[key] for key in sorted(found)]
+
+
+def all_settings(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
+    """The settings that each asset was made with, as one text an asset."""
+    for made in lineage:
+        if made.recipe.settings:
+            yield made.asset, ", ".join(f"{name} = {value}" for name, value in sorted(made.recipe.settings.items()))
+
+
+def package_versions() -> list[tuple[str, str]]:
+    """Python and the packages that numbers depend on, as they are installed where the page is made."""
+    found = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed"))
+    return found

@@ -1,0 +1,115 @@
+"""The whole page, made from little."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import pyarrow as pa
+from shop import Shelf, findings, frame
+
+from assets.evaluation.report.page import render
+from assets.evaluation.report.tables import HEADLINE
+from storage.layout import Manifest, Recipe
+from storage.models import SavedModel
+from storage.schemas import SCHEMAS
+
+EVIL = "<script>alert('é')</script>"
+
+
+class Tags(HTMLParser):
+    """Counts the tags of a page, and keeps its ids and what its links point to."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: set[str] = set()
+        self.links: set[str] = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.open.append(tag)
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            if tag == "a" and name == "href" and value:
+                self.links.add(value)
+
+
+def manifest(asset: str, settings: dict[str, object], facts: dict[str, object]) -> Manifest:
+    recipe = Recipe(code_version="1", settings=settings, inputs={})
+    about = {"path": "", "bytes": 7, "sha256": "abcdef0123456789", "data_version": "v", "numbering": {}, "seconds": 0.0}
+    return Manifest(asset=asset, dataset="shop", recipe=recipe, facts=facts, **about)
+
+
+LINEAGE = [
+    manifest("reviews", {}, {"rejected_rows": 1, "duplicate_rows": 0, "rejected_by_reason": {EVIL: 1}}),
+    manifest(
+        "interactions",
+        {"min_rating": None, "user_core": 1, "item_core": 1},
+        {"reviews": 12, "after_rating_filter": 12, "after_deduplication": 11, "in_core": 11},
+    ),
+    manifest("splits", {}, {"train": 7, "validation": 1, "test": 3, "users_without_train_items": 0}),
+    manifest("image_embeddings", {}, {"with_value": 1}),
+    manifest("text_embeddings", {}, {"with_value": 0}),
+]
+
+
+def page(**other: Any) -> str:
+    row = {"block": "open", "model": "lightgcn", "loss": "bpr", "score": "dot", "stratum": "all", "seed": 0,
+           "trials": 0, "n_users": 3, "tune_s": 0.0, "train_s": 1.0, "eval_s": 0.5, "status": "ok",
+           "split_rule": "random", "value": 0.2, "ci_low": 0.1, "ci_high": 0.3}  # fmt: skip
+    rows = [row | {"metric": metric, "k": k} for metric, k in HEADLINE]
+    curve = {"model": "lightgcn", "loss": "bpr", "loss_curve": [0.7, 0.6], "validation_curve": [(1, 0.1), (2, 0.2)],
+             "best_epoch": 2, "validation_ndcg@20": 0.2}  # fmt: skip
+    about = {
+        "leaderboard": pa.Table.from_pylist(rows, schema=SCHEMAS["leaderboard"]).to_pandas(),
+        "tuning": SCHEMAS["tuning"].empty_table().to_pandas(),
+        "curves": {"lightgcn (bpr)": SavedModel({}, curve)},
+        "encoders": {"image_embeddings": {"encoder": "tiny", "weights": "untrained", "dimension": "4"}},
+        "lineage": LINEAGE,
+    }
+    return render(replace(findings(), **about | other), Shelf(), users=2)
+
+
+def test_nothing_of_a_dump_becomes_markup() -> None:
+    found = page(items=frame(title=EVIL))
+    assert "script" not in Tags(found).open
+    assert found.count("&lt;script&gt;alert(&#39;é&#39;)&lt;/script&gt;") >= 2  # the title, and the reason of a reject
+
+
+def test_users_are_numbers() -> None:
+    found = page()
+    assert "User 0" in found
+    assert "User 3" in found
+    assert "buyer-" not in found
+
+
+def test_what_is_wrong_with_the_content_stands_at_the_top() -> None:
+    found = page()
+    assert found.index("Untrained weights.") < found.index("Nothing to embed.") < found.index("From the dump")
+    assert "No item has a value in text_embeddings" in found
+    assert "Made 2026-01-02 00:00 UTC" in found
+
+
+def test_the_contents_lead_to_what_is_there() -> None:
+    tags = Tags(page())
+    assert len(tags.links) >= 8
+    assert all(link.startswith("#") and link[1:] in tags.ids for link in tags.links)
+
+
+def test_hits_are_marked_and_counted() -> None:
+    found = page()
+    assert "1 of 2 in test" in found  # gated_lightgcn_plus for user 0: items 3 and 5, of which 3 is in test
+    assert "1 of 3 in test" in found  # lightgcn: items 5, 4, 3
+    assert found.count("✓ in test") == 3  # and item 0 by lightgcn for user 3
+
+
+def test_where_the_gate_has_nothing_to_weigh_the_page_says_so() -> None:
+    found = page()
+    assert "No category is shared by ten items" in found
+    assert "There are no pictures to compare" in found
+
+
+def test_a_leaderboard_row_has_its_interval() -> None:
+    found = page()
+    assert "0.2000<small>0.1000–0.3000</small>" in found
