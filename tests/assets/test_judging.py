@@ -1,10 +1,8 @@
 """Which part of the data validation and judging look at, on five users written out."""
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from assets.evaluation.assets import recommended
 from assets.evaluation.judge import Bench, Judged, intervals_of, judge, rows_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.training.held_out import HeldOut
@@ -128,12 +126,3 @@ def test_a_split_in_which_nobody_can_be_judged_is_one_sentence() -> None:
         HeldOut.of(nobody, VALIDATION)
     with pytest.raises(InputError, match="both in train and in test; choose another 'split'"):
         HeldOut.of(nobody, TEST)
-
-
-def test_users_of_whom_train_knows_nothing_are_recommended_what_is_popular() -> None:
-    counts = np.array([2, 0, 1, 1, 0, 0], np.float32)[:, None]  # of train
-    popularity = SavedModel({"user_vectors": np.ones((5, 1), np.float32), "item_vectors": counts}, ABOUT)
-    model = model_of({0: [5, 4], 1: [0], 3: [1], 4: [3]})
-    batches = recommended(model, popularity, parts(), pa.array("abcde"), pa.array("uvwxyz"), top_k=1)
-    rows = [tuple(row.values()) for row in pa.Table.from_batches(batches).to_pylist()]
-    assert rows == [("a", 1, "z", 3.0), ("b", 1, "u", 2.0), ("c", 1, "u", 2.0), ("d", 1, "v", 2.0), ("e", 1, "x", 2.0)]
