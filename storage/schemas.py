@@ -103,11 +103,10 @@ SCHEMAS: dict[str, pa.Schema] = {
     "recommendations": pa.schema(
         [
             *_RANKED,
-            # Parts of the score, in its unit; null where reasons were not asked for, or the user is new.
-            ("because", pa.list_(pa.string())),  # the items of the user's history that add most, the first most of all
-            ("because_part", pa.list_(pa.float32())),  # what each of them adds
-            ("visual", pa.float32()),  # what comes from pictures
-            ("textual", pa.float32()),  # what comes from texts
+            ("because", pa.list_(pa.string())),
+            ("because_part", pa.list_(pa.float32())),
+            ("visual", pa.float32()),
+            ("textual", pa.float32()),
         ]
     ),
     "new_item_scores": pa.schema(_RANKED),
@@ -120,7 +119,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("ci_low", pa.float64()),
             ("ci_high", pa.float64()),
             ("n_users", pa.int64()),
-            ("n_items", pa.int64()),  # that training was not shown, all of them candidates
+            ("n_items", pa.int64()),
         ]
     ),
     "history": pa.schema(  # one row a run
@@ -199,6 +198,13 @@ MEANINGS: dict[str, str] = {
     "leaderboard.status": "ok, or why the model was skipped.",
     "rank": "Place in the user's list, from 1.",
     "recommendations.score": "The model's score; comparable within one user alone.",
+    "because": "Items of the user's history that add most to the score, the first most of all; null if not asked for.",
+    "because_part": "What each of them adds, in the unit of the score.",
+    "visual": "What comes from pictures, in the unit of the score; null if not asked for, or the user is new.",
+    "textual": "What comes from texts, in the unit of the score; null if not asked for, or the user is new.",
+    "new_item_scores.score": "The model's score; comparable within one user alone.",
+    "method": "What ranks the items held out.",
+    "n_items": "Items that training was not shown; all of them are candidates.",
     "run": "Id of the Dagster run.",
     "time": "When the run came to its report, in ms since the epoch, UTC.",
     "rows": "Interactions in the core.",

@@ -10,9 +10,15 @@ import pyarrow as pa
 from PIL import Image
 
 from assets.evaluation.report.findings import Findings, item_frame
+from assets.evaluation.report.tables import NEW_ITEM_METRICS
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
+from models.explaining import Explainer
+from models.ranking import matrix_of
+from models.recommender import Anatomy
+from models.zoo import BEST_MODEL
 from storage.models import SavedModel, SavedModels
 from storage.pictures import PictureStore
+from storage.schemas import SCHEMAS
 
 # Users 0 … 3 have 3, 1, 2 and 1 items in train; all but user 1 have something in test.
 ROWS = [
@@ -60,6 +66,23 @@ def model_ranking(order: list[int]) -> SavedModels:
     return SavedModels((SavedModel(tensors, {"kind": "vectors", "score": "dot", "loss": "bpr", "seed": 0}),))
 
 
+def explainer(order: list[int]) -> Explainer:
+    """Of such a model: pictures make up a quarter of every score, and the history sends what its items are worth."""
+    tensors = model_ranking(order).main.tensors
+    user, item = tensors["user_vectors"], tensors["item_vectors"]
+    train = matrix_of(*PARTS.pairs(TRAIN), PARTS.users, PARTS.items)
+    return Explainer(Anatomy(user, item, item / 4, item * 0, item), "dot", train)
+
+
+def new_items() -> pd.DataFrame:
+    """One method of placing new items, the same for every metric."""
+    rows = [
+        {"method": "gate", "metric": metric, "k": k, "value": 0.25, "ci_low": 0.125, "ci_high": 0.5}
+        for metric, k in NEW_ITEM_METRICS
+    ]
+    return pd.DataFrame(rows).assign(n_users=3, n_items=2)
+
+
 def findings() -> Findings:
     """What was found, but for the leaderboard, tuning, encoders and lineage."""
     recommended = {
@@ -73,6 +96,7 @@ def findings() -> Findings:
         made_at=datetime(2026, 1, 2, tzinfo=UTC),
         leaderboard=nothing,
         tuning=nothing,
+        new_items=new_items(),
         recommendations=pa.table(recommended),
         user_ids=pa.array(["buyer-0", "buyer-1", "buyer-2", "buyer-3"]),
         parts=PARTS,
@@ -84,4 +108,6 @@ def findings() -> Findings:
         comparisons=[],
         encoders={},
         lineage=[],
+        explainers={BEST_MODEL: explainer([0, 1, 2, 3, 4, 5]), "lightgcn": explainer([5, 4, 3, 2, 1, 0])},
+        history=SCHEMAS["history"].empty_table(),
     )

@@ -43,7 +43,7 @@ def vector(key: str) -> list[float]:
 @pytest.fixture
 def stage(tmp_path: Path) -> Stage:
     dataset = Dataset(name="books", format="amazon2023", reviews="r.jsonl", metadata="m.jsonl")
-    return Stage("text_embeddings", dataset, DataRoot(tmp_path))
+    return Stage("text_embeddings", dataset, DataRoot(tmp_path), "run")
 
 
 def run(
@@ -103,7 +103,7 @@ def test_another_encoder_encodes_all_and_the_old_vectors_stay(stage: Stage) -> N
 def test_datasets_share_what_they_have_in_common(stage: Stage) -> None:
     run(stage, [[key("a")], [key("b")]])
     dataset = Dataset(name="toys", format="amazon2023", reviews="r.jsonl", metadata="m.jsonl")
-    _, encoder = run(Stage("text_embeddings", dataset, stage.root), [[key("b")], [key("c")]])
+    _, encoder = run(Stage("text_embeddings", dataset, stage.root, "run"), [[key("b")], [key("c")]])
     assert encoder.shown == [key("c")]
 
 

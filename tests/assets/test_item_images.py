@@ -48,11 +48,13 @@ def test_no_item_is_lost_between_blocks_and_chunks() -> None:
 )
 def test_a_dataset_is_local_unless_its_metadata_come_from_the_web(tmp_path: Path, metadata: str, local: bool) -> None:
     dataset = Dataset(name="mine", format="amazon2023", reviews="sample:", metadata=metadata)
-    stage = Stage("item_images", dataset, DataRoot(tmp_path))
+    stage = Stage("item_images", dataset, DataRoot(tmp_path), "run")
     assert is_local(stage) == local
     if not local:
         assert picture_folder(stage) is None
-        with_folder = Stage("item_images", dataset.model_copy(update={"images": "/pictures"}), DataRoot(tmp_path))
+        with_folder = Stage(
+            "item_images", dataset.model_copy(update={"images": "/pictures"}), DataRoot(tmp_path), "run"
+        )
         assert picture_folder(with_folder) == Path("/pictures")
 
 

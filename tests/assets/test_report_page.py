@@ -8,6 +8,7 @@ import pyarrow as pa
 from shop import Shelf, findings, frame
 
 from assets.evaluation.report.page import render
+from assets.evaluation.report.stories import in_words
 from assets.evaluation.report.tables import HEADLINE
 from storage.layout import Manifest, Recipe
 from storage.models import SavedModel
@@ -113,3 +114,21 @@ def test_where_the_gate_has_nothing_to_weigh_the_page_says_so() -> None:
 def test_a_leaderboard_row_has_its_interval() -> None:
     found = page()
     assert "0.2000<small>0.1000–0.3000</small>" in found
+
+
+def test_a_recommendation_says_what_it_rests_on() -> None:
+    found = page()
+    # User 0 has the items 0, 1 and 2, worth 6, 5 and 4 by gated_lightgcn_plus; only item 2 has a title.
+    assert "because of I0 and I1; mostly who bought what (75%)" in found
+    assert "because of Second" in found  # by lightgcn item 2 is worth most of these
+
+
+def test_the_largest_part_is_named_and_a_share_only_where_it_is_one() -> None:
+    assert in_words(["A", "B"], 3.0, 1.0, 4.0) == "because of A and B; mostly pictures (75%)"
+    assert in_words([], 0.0, 2.0, 2.5) == "mostly texts (80%)"
+    assert in_words([], -1.0, 3.0, 2.0) == "mostly texts"
+    assert in_words(["A"], -3.0, -2.0, -6.0) == "because of A; mostly who bought what"
+
+
+def test_new_items_have_a_row_a_method() -> None:
+    assert "0.2500<small>0.1250–0.5000</small>" in page()

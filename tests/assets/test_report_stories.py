@@ -54,7 +54,7 @@ def test_what_was_recommended_and_is_in_test_is_a_hit() -> None:
     (best, shown, hits), (other, _, more) = story.recommended
     assert (best, hits, other, more) == (BEST_MODEL, 1, "lightgcn", 1)
     assert [(card.title, card.hit) for card in shown] == [("I3", True), ("I5", False)]
-    assert all(card.why is None for card in shown)
+    assert {card.why for card in shown} == {"because of I0 and I1; mostly who bought what (75%)"}
 
 
 def test_a_card_has_title_and_picture_or_else_the_id_and_none() -> None:

@@ -63,7 +63,8 @@ def told(findings: Findings, count: int) -> list[Told]:
         BEST_MODEL: published(findings.recommendations, findings.user_ids, findings.items, users),
         "lightgcn": ranked(findings.lightgcn.best()[0], parts, users),
     }
-    titles = findings.items["title"].fillna(findings.items["item_id"]).tolist()
+    named = findings.items["title"].fillna("")
+    titles = named.where(named != "", findings.items["item_id"]).tolist()
     found = []
     for number in users.tolist():
         theirs = parts.user == number
