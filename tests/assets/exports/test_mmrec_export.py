@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from assets.exports.assets import core_ids
 from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.interactions.splits import TEST, TRAIN, VALIDATION
 from benchmarks.mmrec import read_content, read_split
@@ -73,6 +74,11 @@ def test_features_are_cut_to_the_core_and_the_mean_stands_where_there_is_none(tm
     image = np.load(tmp_path / "image_feat.npy", allow_pickle=False)
     assert image.tolist() == [[1, 0], [0.5, 1.5], [0, 3]]
     assert np.load(tmp_path / "text_feat.npy", allow_pickle=False).tolist() == np.eye(3, 5).tolist()
+
+
+def test_items_with_metadata_alone_are_not_exported() -> None:
+    index = pa.table({"item": [0, 1, 2], "item_id": ["B", "C", "A"], "in_core": [True, True, False]})
+    assert core_ids(index).to_pylist() == ["B", "C"]
 
 
 def test_what_is_read_back_is_what_went_in(tmp_path: Path) -> None:
