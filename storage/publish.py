@@ -13,7 +13,7 @@ def publishing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it replaces `target` in one step, on any error it is gone.
 
     The path yielded does not exist yet: the caller makes a file or a folder of it. A folder that is there already is
-    kept if it holds the same, and otherwise replaced as a whole.
+    kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -52,8 +52,9 @@ def sha256_of(path: Path) -> str:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """Put a folder where another one is: for an instant there is none, but never a part of one."""
+    """Put a folder where another one is; nobody sees a part of either."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    _remove(aside)
     target.rename(aside)
     try:
         new.rename(target)
