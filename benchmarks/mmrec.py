@@ -14,6 +14,8 @@ from models.propagation import normalised_adjacency
 # Where the tests look for real data, too.
 GRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "benchmark_graphs"
 NEIGHBOURS = 20
+# The items without a picture, by MMRec's own name, and those without a text.
+MISSED = {"image_feat.npy": "missed_img_itemIDs.csv", "text_feat.npy": "missed_txt_itemIDs.csv"}
 
 
 def read_split(folder: Path) -> Parts:
@@ -34,7 +36,7 @@ def read_split(folder: Path) -> Parts:
 def read_content(folder: Path, items: int) -> Content | None:
     """`image_feat.npy` and `text_feat.npy`, or another `*_feat.npy` on the text side; None without an image file.
 
-    A row of zeros is an item that lacks the modality.
+    An item lacks a modality where its row is zeros, or where the folder lists it: MMRec fills such rows with the mean.
 
     Raises:
         SystemExit: there is no one file for the text side, or a file has not a row an item.
@@ -51,7 +53,10 @@ def read_content(folder: Path, items: int) -> Content | None:
         matrix = np.load(path, allow_pickle=False).astype(np.float32)  # half precision would lose bits when summed
         if len(matrix) < items:
             raise SystemExit(f"{path} has {len(matrix):,} rows for {items:,} items")
-        views.append((matrix[:items], np.abs(matrix[:items]).sum(axis=1) > 0))
+        has_value = np.abs(matrix[:items]).sum(axis=1) > 0
+        if (missed := folder / MISSED.get(path.name, "")).is_file():
+            has_value[np.array(missed.read_text().split(), np.int64)] = False
+        views.append((matrix[:items], has_value))
     visual, textual = (Modality.of(*view) for view in views)
     return Content(visual, textual, *(nearest_items(*view, NEIGHBOURS) for view in views))
 

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets import checks
 from assets.evaluation import assets as evaluation
+from assets.exports import assets as exports
 from assets.features import assets as features
 from assets.graph import assets as graph
 from assets.ingest import assets as ingest
@@ -27,7 +28,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
     """The project, storing below `data_root`."""
     return dg.Definitions(
         assets=linked_to_git(
-            dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation])
+            dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation, exports])
         ),
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[refresh],

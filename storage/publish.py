@@ -12,8 +12,8 @@ from pathlib import Path
 def publishing(target: Path) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it replaces `target` in one step, on any error it is gone.
 
-    The path yielded does not exist yet: the caller makes a file or a folder of it. Folders are immutable versions: one
-    that is there already is kept, unless something has changed it since.
+    The path yielded does not exist yet: the caller makes a file or a folder of it. A folder that is there already is
+    kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -25,9 +25,11 @@ def publishing(target: Path) -> Iterator[Path]:
                 _flush(path)
             if target.exists() and sha256_of(target) == sha256_of(partial):
                 return
-            _remove(target)
         _flush(partial)
-        partial.replace(target)
+        if partial.is_dir() and target.exists():
+            _exchange(partial, target)
+        else:
+            partial.replace(target)
         _flush(target.parent)
     finally:
         _remove(partial)
@@ -47,6 +49,19 @@ def sha256_of(path: Path) -> str:
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _exchange(new: Path, target: Path) -> None:
+    """Put a folder where another one is; nobody sees a part of either."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    _remove(aside)
+    target.rename(aside)
+    try:
+        new.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    _remove(aside)
 
 
 def _remove(path: Path) -> None:

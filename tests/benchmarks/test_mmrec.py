@@ -66,6 +66,16 @@ def test_features_are_read_in_single_precision_and_zeros_are_missing(tmp_path: P
         read_content(tmp_path, 3)
 
 
+def test_what_the_folder_lists_as_missing_is_missing_though_its_row_is_filled(tmp_path: Path) -> None:
+    np.save(tmp_path / "image_feat.npy", np.array([[1, 0], [0, 1], [0.5, 0.5]], np.float32))
+    np.save(tmp_path / "text_feat.npy", np.eye(3, dtype=np.float32))
+    (tmp_path / "missed_img_itemIDs.csv").write_text("2\n")
+    content = read_content(tmp_path, 3)
+    assert content is not None
+    assert content.visual.present[:, 0].tolist() == [1, 1, 0]
+    assert content.textual.present[:, 0].tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize("model", LEARNED)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_model_has_settings_under_every_loss_on_every_split(model: str, loss: Loss) -> None:

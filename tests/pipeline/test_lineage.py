@@ -25,12 +25,16 @@ from storage.sample import SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
 from storage.tables import facts_of, read_embeddings, read_table, write_table
 
+EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")
+STAGES = ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation", "exports")
 LINEAGE = {
     "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
     "image_embeddings", "text_embeddings", "item_graph", "interaction_graph", "tuning", "leaderboard",
-    "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES,
+    "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES, *EXPORTS,
 }  # fmt: skip
-PAID_FOR = {"image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "new_item_recall", *NAMES}
+PAID_FOR = {
+    "image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "new_item_recall", *NAMES, *EXPORTS,
+}  # fmt: skip
 CHECKS = {
     "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
     "splits_complete", "pictures_found", "image_embeddings_sound", "text_embeddings_sound",
@@ -57,7 +61,7 @@ def test_every_asset_describes_itself_and_says_what_it_was_made_of(sample: Pipel
     assert {key.to_user_string() for key in graph.get_all_asset_keys()} == LINEAGE
     for key in graph.get_all_asset_keys():
         node, name = graph.get(key), key.to_user_string()
-        assert node.group_name in ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation")
+        assert node.group_name in STAGES
         assert len(node.description or "") > 40
         assert node.code_version
         assert node.kinds

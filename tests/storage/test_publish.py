@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import publish
 from storage.publish import publish_bytes, publishing, sha256_of
 
 
@@ -48,6 +49,49 @@ def test_a_folder_that_something_has_changed_is_made_whole_again(tmp_path: Path)
         partial.mkdir()
         (partial / "weights").write_bytes(b"content")
     assert (tmp_path / "version" / "weights").read_bytes() == b"content"
+
+
+def test_a_folder_with_other_content_takes_the_place_of_the_old_one_in_one_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    remove = publish._remove
+
+    def look(path: Path) -> None:  # nothing is deleted at the target while files go one by one
+        if path.is_dir() and (tmp_path / "export").exists():
+            seen.append(sorted(file.name for file in (tmp_path / "export").iterdir()))
+        remove(path)
+
+    monkeypatch.setattr(publish, "_remove", look)
+    for names in (("a", "b"), ("b", "c")):
+        with publishing(tmp_path / "export") as partial:
+            partial.mkdir()
+            for name in names:
+                (partial / name).write_text(f"{names}")
+    assert seen == [["b", "c"]]
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
+    assert (tmp_path / "export" / "b").read_text() == "('b', 'c')"
+
+
+def test_a_folder_that_cannot_be_replaced_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def publish_with(content: str) -> None:
+        with publishing(tmp_path / "export") as partial:
+            partial.mkdir()
+            (partial / "file").write_text(content)
+
+    publish_with("old")
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name.endswith(".partial"):
+            raise OSError("no space")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no space"):
+        publish_with("new")
+    assert (tmp_path / "export" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["export"]
 
 
 def test_sha256_is_that_of_the_content(tmp_path: Path) -> None:

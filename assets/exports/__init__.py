@@ -1,0 +1,1 @@
+"""What the pipeline has made, in the form that other programs read."""

@@ -1,0 +1,94 @@
+"""Everything that other programs can use → exports: each a folder that appears whole or not at all."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from assets.dataset import Stage, dataset_asset
+from assets.evaluation.assets import user_ids_of
+from assets.interactions.splits import TRAIN, Parts
+from assets.settings import StageSettings
+from models.zoo import BEST_MODEL
+from storage.io_managers import Made
+from storage.models import SavedModels
+from storage.publish import publishing
+from storage.tables import Embeddings
+
+EXPORT: dict[str, Any] = {"group": "exports", "code_version": "1", "io_manager": "files", "reuse": True}
+
+
+@dataset_asset(**EXPORT, kinds={"csv", "numpy"})
+def mmrec_export(
+    stage: Stage,
+    config: StageSettings,
+    interactions: pa.Table,
+    item_index: pa.Table,
+    splits: pa.Table,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+) -> Made:
+    """The dataset as a folder of the MMRec toolbox: interactions with their split, features, and maps of the ids."""
+    from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
+
+    user_ids, item_ids = user_ids_of(interactions), core_ids(item_index)
+    views = {IMAGE: image_embeddings, TEXT: text_embeddings}
+    target = stage.root.path(stage.asset, stage.dataset.name)
+    with publishing(target) as partial:
+        partial.mkdir()
+        write_mmrec(partial, stage.dataset.name, interactions, splits, user_ids, item_ids, views)
+    facts = {"interactions": len(interactions), "users": len(user_ids), "items": len(item_ids)}
+    with_feature = {name[0]: int(view.has_value[: len(item_ids)].sum()) for name, view in views.items()}
+    return Made(target, facts | {"items_with_feature": with_feature})
+
+
+@dataset_asset(**EXPORT, kinds={"csv"})
+def recbole_export(
+    stage: Stage,
+    config: StageSettings,
+    interactions: pa.Table,
+    item_index: pa.Table,
+    splits: pa.Table,
+    items: pa.Table,
+) -> Made:
+    """The dataset as atomic files of RecBole: all interactions, the same by parts of the split, and the items."""
+    from assets.exports.recbole import write_recbole
+
+    item_ids = core_ids(item_index)
+    target = stage.root.path(stage.asset, stage.dataset.name)
+    with publishing(target) as partial:
+        partial.mkdir()
+        write_recbole(partial, stage.dataset.name, interactions, splits, item_ids, items)
+    return Made(target, {"interactions": len(interactions), "items": len(item_ids)})
+
+
+@dataset_asset(**EXPORT, kinds={"parquet", "usearch"}, inputs={BEST_MODEL: SavedModels})
+def vectors_export(
+    stage: Stage,
+    config: StageSettings,
+    interactions: pa.Table,
+    item_index: pa.Table,
+    splits: pa.Table,
+    **best: SavedModels,
+) -> Made:
+    """What the best gated LightGCN knows of every user and item, as Parquet, with an index of the items to search."""
+    from assets.exports.vectors import Side, write_vectors
+
+    model, parts = best[BEST_MODEL].best()[0], Parts.of(splits)
+    user, item = parts.pairs(TRAIN)
+    seen_users, seen_items = np.bincount(user, minlength=parts.users) > 0, np.bincount(item, minlength=parts.items) > 0
+    users = Side("user", user_ids_of(interactions), model.tensors["user_vectors"], seen_users)
+    items = Side("item", core_ids(item_index), model.tensors["item_vectors"], seen_items)
+    about = {name: str(model.config[name]) for name in ("model", "loss", "seed")}
+    about["model_version"] = stage.manifest(BEST_MODEL).data_version
+    target = stage.root.path(stage.asset, stage.dataset.name)
+    with publishing(target) as partial:
+        partial.mkdir()
+        write_vectors(partial, users, items, model.config["score"], about)
+    facts = {"users": parts.users, "items": parts.items, "dimension": items.vectors.shape[1]}
+    return Made(target, about | {"score": model.config["score"]} | facts)
+
+
+def core_ids(item_index: pa.Table) -> pa.Array:
+    """The ids of the items that interactions and models number; those with metadata alone come after them."""
+    return item_index.filter(item_index["in_core"])["item_id"].combine_chunks()
