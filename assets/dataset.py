@@ -135,7 +135,7 @@ def dataset_asset(
 
 def _stage(context: dg.AssetExecutionContext) -> Stage:
     dataset = context.resources.catalogue.dataset(context.partition_key)
-    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run_id)
+    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
 
 
 def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest) -> dg.MaterializeResult:

@@ -115,7 +115,7 @@ class PublishingIOManager(dg.IOManager):
             facts=own,
             seconds=seconds,
             rows=published.rows,
-            run=obj.context.run_id,
+            run=obj.context.run.run_id,
         )
         self.root.write_manifest(manifest)
         if obj.made.published:

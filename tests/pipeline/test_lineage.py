@@ -368,3 +368,28 @@ def test_nothing_is_pickled_by_accident(tmp_path: Path) -> None:
     )
     result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(raise_on_error=False)
     assert "careless returns a value but names no I/O manager" in failures(result)["careless"]
+
+
+def test_a_run_leaves_its_row_and_a_link_to_its_report(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    (first, *_) = before = table(pipeline, "history").to_pylist()
+    assert first["rows"] == len(table(pipeline, "interactions"))
+    assert 0 < first["recall_at_20"] < 1
+    assert first["seconds"] > pipeline.root.manifest("tuning", "sample").seconds
+    assert pipeline.run("sample", "key:leaderboard or key:report").success
+    after = table(pipeline, "history").to_pylist()
+    assert after[:-1] == before
+    assert (after[-1]["seconds"], after[-1]["settings_hash"]) == (0, before[-1]["settings_hash"])
+    for asset in ("leaderboard", "report"):
+        assert pipeline.metadata(asset, "sample")["over_time"].startswith("![](data:image/png;base64,")
+    assert pipeline.metadata("report", "sample")["open"] == "http://127.0.0.1:3001/sample.html"
+
+
+def test_tables_show_their_columns_and_first_rows_without_anybodys_id(sample: Pipeline) -> None:
+    for asset in ("reviews", "interactions", "recommendations"):
+        found = sample.metadata(asset, "sample")
+        columns = [column.name for column in found["dagster/column_schema"].columns]
+        assert columns == table(sample, asset).column_names
+        assert {record.data["user_id"] for record in found["preview"]} == {"…"}
+    vectors = sample.metadata("text_embeddings", "sample")["preview"]
+    assert [record.data["embedding"] for record in vectors] == ["384 × float32"] * 8
