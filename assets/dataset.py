@@ -111,7 +111,7 @@ def dataset_asset(
                 numbering = common_numbering(upstream)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
                 if last and last.recipe == recipe and not in_force.force:
-                    return _used_again(context, stage, last)
+                    return _used_again(context, stage, last, numbering)
                 value = function(replace(stage, recipe=recipe), in_force, **loaded)
             made = value if isinstance(value, Made) else Made(value)
             return Product(made, context, stage.dataset.name, recipe, numbering, starts_numbering, started)
@@ -138,8 +138,14 @@ def _stage(context: dg.AssetExecutionContext) -> Stage:
     return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
 
 
-def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest) -> dg.MaterializeResult:
+def _used_again(
+    context: dg.AssetExecutionContext, stage: Stage, last: Manifest, numbering: dict[str, str]
+) -> dg.MaterializeResult:
     context.log.info(f"{stage.asset} {stage.dataset.name}: nothing has changed, used again")
+    # Its inputs are what they were, number by number: so it is right for any generation that they are right for.
+    if last.numbering != numbering:
+        last = last.model_copy(update={"numbering": numbering})
+        stage.root.write_manifest(last)
     return dg.MaterializeResult(
         metadata={**manifest_metadata(stage.root, last), "reused": True},
         data_version=dg.DataVersion(last.data_version),

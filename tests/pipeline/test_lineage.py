@@ -228,6 +228,18 @@ def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> Non
         assert weights_version(name, "image_weights") == name
 
 
+def test_what_is_used_again_goes_along_with_a_new_generation(sample: Pipeline, tmp_path: Path) -> None:
+    """Without the items that nobody has bought the core is the same: what is made of it alone is not made again."""
+    pipeline = copy_of(sample, tmp_path)
+    before = pipeline.root.manifest("popularity", "sample")
+    selection = " or ".join(f"key:{name}" for name in ("item_index", "splits", "interaction_graph", "popularity"))
+    assert pipeline.run("sample", selection, {"item_index": {"items": "core"}}).success
+    after, splits = (pipeline.root.manifest(name, "sample") for name in ("popularity", "splits"))
+    assert pipeline.metadata("popularity", "sample")["reused"] is True
+    assert after.numbering == splits.numbering != before.numbering
+    assert after.model_copy(update={"numbering": before.numbering}) == before
+
+
 def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:
     pipeline = copy_of(sample, tmp_path)
     before = pipeline.root.manifest("text_embeddings", "sample")
