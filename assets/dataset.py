@@ -155,7 +155,7 @@ def _used_again(
 def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataValue:
     """Where a function is written; Dagster itself would name the file of the decorator that wraps it."""
     written = function.__code__
-    path = str(Path(written.co_filename).absolute())
+    path = str(Path(written.co_filename).resolve())
     here = dg.LocalFileCodeReference(file_path=path, line_number=written.co_firstlineno)
     return dg.CodeReferencesMetadataValue(code_references=[here])
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 # Numbers and units of glibc's mallopt(3).
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-KEPT_BYTES = {MMAP_THRESHOLD: 2**30, TRIM_THRESHOLD: 2**31 - 1}
+KEPT_BYTES = 2**30
 USUAL_BYTES = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}  # where the thresholds end that glibc moves by itself
 
 
@@ -22,8 +22,9 @@ def kept_memory() -> Iterator[None]:
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):
         yield
         return
-    for option, size in KEPT_BYTES.items():
-        library.mallopt(option, size)
+    if not library.mallopt(MMAP_THRESHOLD, KEPT_BYTES):  # an older glibc allows no more than this
+        library.mallopt(MMAP_THRESHOLD, USUAL_BYTES[MMAP_THRESHOLD])
+    library.mallopt(TRIM_THRESHOLD, KEPT_BYTES)
     try:
         yield
     finally:

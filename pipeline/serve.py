@@ -44,7 +44,8 @@ class ReportHandler(BaseHTTPRequestHandler):
     server: ReportServer
 
     def do_GET(self) -> None:
-        names = {f"{host}:{self.server.server_port}" for host in (HOST, "localhost")}
+        port = self.server.server_port
+        names = {f"{host}:{port}" for host in (HOST, "localhost")} | ({HOST, "localhost"} if port == 80 else set())
         if self.headers.get("Host") not in names:  # a page elsewhere whose name was made to point here
             self.send_error(HTTPStatus.FORBIDDEN)
             return
@@ -52,7 +53,11 @@ class ReportHandler(BaseHTTPRequestHandler):
         if name and name not in pages:
             self.send_error(HTTPStatus.NOT_FOUND)
             return
-        content = pages[name].read_bytes() if name else contents(list(pages))
+        try:
+            content = pages[name].read_bytes() if name else contents(list(pages))
+        except FileNotFoundError:  # made again at this moment
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.send_header("Content-Length", str(len(content)))
@@ -101,7 +106,8 @@ def run_dagster(arguments: list[str]) -> int:
                 os.killpg(child.pid, number)
 
     for number in STOPPING:  # before the start: a process begins without the handlers of its parent, nor ignores
-        signal.signal(number, pass_on)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, pass_on)
     child = subprocess.Popen([sys.executable, "-m", "dagster", "dev", *arguments], start_new_session=True)
     try:
         return child.wait()

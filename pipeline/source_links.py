@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import dagster as dg
 
@@ -19,5 +20,5 @@ def linked_to_git(assets: Sequence[Any]) -> Sequence[Any]:
         return assets
     anchor = dg.AnchorBasedFilePathMapping(PROJECT_ROOT / "pyproject.toml", "pyproject.toml")
     branch = os.environ.get("REC_GIT_BRANCH") or "main"
-    platform: Literal["github", "gitlab"] = "github" if "github" in url else "gitlab"
+    platform: Literal["github", "gitlab"] = "github" if "github" in (urlsplit(url).hostname or "") else "gitlab"
     return dg.link_code_references_to_git(assets, url, branch, anchor, platform=platform)

@@ -101,7 +101,7 @@ class PublishingIOManager(dg.IOManager):
             own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         seconds = time.perf_counter() - obj.started
         path = published.path
-        size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
+        size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
         numbering = {asset: published.data_version} if obj.starts_numbering else obj.numbering
         manifest = Manifest(
             asset=asset,

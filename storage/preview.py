@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.schemas import meaning_of
+from storage.text import shortened
 
 ROWS = 8
 LONGEST_TEXT = 80
@@ -83,5 +84,4 @@ def _joined(values: Sequence[object]) -> str:
 
 
 def _cut(text: str) -> str:
-    plain = " ".join(text[: 4 * LONGEST_TEXT].split())
-    return plain if len(plain) <= LONGEST_TEXT else plain[: LONGEST_TEXT - 1] + "…"
+    return shortened(" ".join(text[: 4 * LONGEST_TEXT].split()), LONGEST_TEXT)

@@ -57,3 +57,8 @@ def price_of(value: object) -> float | None:
         return None
     found = _PRICE.fullmatch(value.strip())
     return float(found[1].replace(",", "")) if found else None
+
+
+def shortened(text: str, characters: int) -> str:
+    """A text, or its beginning and an ellipsis, of at most so many characters."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"

@@ -17,6 +17,7 @@ from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.training.assets import NAMES
 from models.zoo import BEST_MODEL, PLACING_MODEL
 from storage.arrays import NearestItems
+from storage.errors import InputError
 from storage.history import Run, append_run, read_history, with_run
 from storage.io_managers import Made, link
 from storage.models import SavedModels
@@ -98,14 +99,15 @@ def new_item_recall(
     They are then ranked for the users who have some of them, by their content through the gate, by their likeness to
     what these users have, and by popularity, to which all of them are equal.
     """
-    from assets.evaluation.new_items import Cold, recall_rows, scorers, trained_on
-    from assets.training.fit import train_set
+    from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on
 
-    parts, data = train_set(splits, image_embeddings=image_embeddings, text_embeddings=text_embeddings)
-    assert data.content is not None
-    cold = Cold.of(parts, config.cold_share, config.cold_seed)
-    model = trained_on(cold, placing[PLACING_MODEL].best()[0], data.content, config.device)
-    rows = list(recall_rows(cold, scorers(cold, model, data.content), config.cold_seed))
+    views = Views(image_embeddings, text_embeddings)
+    try:
+        cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
+        model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
+    except InputError as error:  # a dataset that is too small for this is not too small for all else
+        return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
+    rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
     facts = {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
     return Made(table, facts | {"items_held_out": len(cold.items), "users": len(cold.users)})
@@ -180,9 +182,9 @@ def report(
         history=history,
     )
     target = stage.root.path("report", stage.dataset.name, ".html")
+    facts = {"open": link(report_url(stage.dataset.name)), **history_picture(history)}
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
-    facts = {"open": link(report_url(stage.dataset.name)), **history_picture(history)}
     return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
 
 

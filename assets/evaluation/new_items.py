@@ -15,15 +15,17 @@ from assets.training.restored import weights_of
 from models.closed_form import ItemKnn
 from models.config import RecommenderConfig, TrainerConfig
 from models.fitting import Content, TrainSet
+from models.fusion import Modality
 from models.new_items import content_neighbours, placed
 from models.propagation import normalised_adjacency
 from models.ranking import Scorer, Vectors, matrix_of
 from storage.errors import InputError
 from storage.models import SavedModel
+from storage.tables import Embeddings
 
 NEIGHBOURS = 20
 CUTOFFS = (10, 20)
-SHOWN = (("recall", 10), ("recall", 20), ("ndcg", 20))
+METRICS = (("recall", 10), ("recall", 20), ("ndcg", 20))
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,15 @@ class Cold:
     """A dataset of which some items are held out.
 
     Attributes:
-        warm: the parts without these items.
+        warm: the parts without these items; the others are numbered anew, without gaps.
+        kept: int64, the former number of every item of `warm`.
         items: int64, numbers of the items held out.
         wanted: float32 [users, len(items)], who has which of them in any part.
         users: int64, who has one of them, and something warm in train.
     """
 
     warm: Parts
+    kept: np.ndarray
     items: np.ndarray
     wanted: sp.csr_matrix
     users: np.ndarray
@@ -47,46 +51,68 @@ class Cold:
         """Hold out a share of the items, drawn from all with interactions.
 
         Raises:
-            InputError: no user is left to judge by.
+            InputError: there are too few items or users.
         """
         there = np.unique(parts.item)
-        drawn = np.random.default_rng(seed).choice(there, max(1, round(share * len(there))), replace=False)
+        if len(there) < 2:
+            raise InputError("of a single item none can be held out")
+        count = min(max(1, round(share * len(there))), len(there) - 1)
+        drawn = np.random.default_rng(seed).choice(there, count, replace=False)
         items = np.sort(drawn).astype(np.int64)
         is_cold = np.zeros(parts.items, bool)
         is_cold[items] = True
-        out = is_cold[parts.item]
-        warm = Parts(parts.user[~out], parts.item[~out], parts.split[~out], parts.users, parts.items)
+        out, kept = is_cold[parts.item], np.flatnonzero(~is_cold)
+        warm_item = np.searchsorted(kept, parts.item[~out])
+        warm = Parts(parts.user[~out], warm_item, parts.split[~out], parts.users, len(kept))
         column = np.searchsorted(items, parts.item[out])
         wanted = matrix_of(parts.user[out], column, parts.users, len(items))
         in_train = np.bincount(warm.pairs(TRAIN)[0], minlength=parts.users) > 0
         users = np.flatnonzero((np.diff(wanted.indptr) > 0) & in_train)
         if not len(users):
-            raise InputError(f"nobody has one of the {len(items)} items held out; raise 'cold_share'")
-        return cls(warm, items, wanted, users)
+            raise InputError(f"nobody has both one of the {len(items)} items held out and another one in train")
+        return cls(warm, kept, items, wanted, users)
 
 
-def trained_on(cold: Cold, like: SavedModel, content: Content, device: str) -> SavedModel:
-    """A model made and trained as `like`, of the warm part alone."""
+@dataclass(frozen=True)
+class Views:
+    """Pictures and texts of all items, embedded."""
+
+    visual: Embeddings
+    textual: Embeddings
+
+    def of(self, items: np.ndarray, known: np.ndarray | None = None) -> tuple[Modality, Modality]:
+        """What a model sees of `items`, int64, centred over those that are `known`, bool [len(items)]."""
+        visual, textual = (
+            Modality.of(view.matrix[items], view.has_value[items], known) for view in (self.visual, self.textual)
+        )
+        return visual, textual
+
+
+def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
+    """A model made and trained as `like`, which learns of the warm items alone: no other is even a negative."""
     user, item = cold.warm.pairs(TRAIN)
     adjacency = normalised_adjacency(user, item, cold.warm.users, cold.warm.items)
-    data = TrainSet(user, item, cold.warm.users, cold.warm.items, adjacency, content)
+    data = TrainSet(user, item, cold.warm.users, cold.warm.items, adjacency, Content(*views.of(cold.kept)))
     made_of = RecommenderConfig.model_validate(like.config)
     training = TrainerConfig.model_validate(like.config | {"device": device})
     return fit_one(like.config["model"], made_of, training, data, HeldOut.of(cold.warm, VALIDATION))[0]
 
 
-def scorers(cold: Cold, model: SavedModel, content: Content) -> dict[str, Scorer]:
+def scorers(cold: Cold, model: SavedModel, views: Views) -> dict[str, Scorer]:
     """What ranks the items held out: the gate, what is like a user's items, and what is popular.
 
     Nobody is shown to have bought an item held out, so by popularity all are equal, and their order is drawn by lot.
     """
     train = matrix_of(*cold.warm.pairs(TRAIN), cold.warm.users, cold.warm.items)
-    vectors = placed(RecommenderConfig.model_validate(model.config), weights_of(model), content.visual, content.textual)
+    every = np.concatenate([cold.kept, cold.items])  # the warm items first, as they are numbered in `warm`
+    content = views.of(every, np.arange(len(every)) < len(cold.kept))
+    vectors = placed(RecommenderConfig.model_validate(model.config), weights_of(model), *content)[len(cold.kept) :]
     known = np.unique(cold.warm.pairs(TRAIN)[1]).astype(np.int64)
-    likeness = content_neighbours(content.visual, content.textual, known, cold.items, NEIGHBOURS)
+    new = np.arange(len(cold.kept), len(every))
+    likeness = content_neighbours(*content, known, new, NEIGHBOURS)[: len(cold.kept)]
     nothing = np.zeros((len(cold.items), 1), np.float32)
     return {
-        "gate": Vectors(model.tensors["user_vectors"], vectors[cold.items], model.config["score"]),
+        "gate": Vectors(model.tensors["user_vectors"], vectors, model.config["score"]),
         "content_neighbours": ItemKnn(train, likeness),
         "popularity": Vectors(np.ones((cold.warm.users, 1), np.float32), nothing),
     }
@@ -98,7 +124,7 @@ def recall_rows(cold: Cold, ranked_by: dict[str, Scorer], seed: int) -> Iterator
     part = HeldOut(nothing, nothing, cold.wanted, cold.users)
     for method, scorer in ranked_by.items():
         found = part.metrics(scorer, CUTOFFS, seed)
-        lows, highs = bootstrap_intervals(np.stack([found[key] for key in SHOWN], axis=1), seed)
-        for (metric, k), low, high in zip(SHOWN, lows, highs, strict=True):
+        lows, highs = bootstrap_intervals(np.stack([found[key] for key in METRICS], axis=1), seed)
+        for (metric, k), low, high in zip(METRICS, lows, highs, strict=True):
             about = {"method": method, "metric": metric, "k": k, "n_users": len(cold.users), "n_items": len(cold.items)}
             yield about | {"value": float(found[metric, k].mean()), "ci_low": float(low), "ci_high": float(high)}

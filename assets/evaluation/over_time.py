@@ -1,16 +1,14 @@
 """One dataset over its runs, which the UI cannot draw: how many rows, how many seconds, and how good."""
 
 from datetime import UTC, datetime
-from io import StringIO
 from typing import Any
 
-import matplotlib as mpl
 import pyarrow as pa
 from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from assets.evaluation.report.plots import STYLE
+from assets.evaluation.report.plots import SERIES, as_svg
 from assets.inline import inline_figure
 from models.zoo import BEST_MODEL
 from storage.io_managers import markdown
@@ -24,7 +22,7 @@ def history_figure(history: pa.Table) -> Figure:
     runs = range(1, len(history) + 1)
     for axes, (column, label) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         values = [float("nan") if value is None else value for value in history[column].to_pylist()]
-        axes.plot(runs, values, "o-", color="#4c8dd6", markersize=4)
+        axes.plot(runs, values, "o-", color=SERIES[0], markersize=4)
         axes.set(title=label, xlabel=_span(history), xlim=(0.5, len(history) + 0.5))
         axes.title.set_fontsize(10)
         axes.margins(y=0.2)
@@ -41,10 +39,7 @@ def history_picture(history: pa.Table) -> dict[str, Any]:
 
 def history_svg(history: pa.Table) -> Markup:
     """The panels as SVG that takes its colours from the page."""
-    with mpl.rc_context(STYLE):
-        text = StringIO()
-        history_figure(history).savefig(text, format="svg", transparent=True, metadata={"Date": None})
-    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+    return as_svg(lambda: history_figure(history), "Rows, seconds and Recall@20 of every run.")
 
 
 def _span(history: pa.Table) -> str:

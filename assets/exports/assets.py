@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.dataset import Stage, dataset_asset
-from assets.evaluation.assets import user_ids_of
+from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import StageSettings
 from models.zoo import BEST_MODEL

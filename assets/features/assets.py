@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from assets.dataset import Stage, dataset_asset
 from assets.features.embed import Encoded, Told, embed, embedding_rows
-from assets.features.encoders import image_encoder, image_space, text_encoder, text_space
+from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.looks import picture_looks, text_looks
 from assets.features.pictures import is_local, picture_folder, pictures_by_item, pictures_of, wanted_pictures
 from assets.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
@@ -80,7 +80,7 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
         dtype=config.embedding_dtype,
     )
     failed = item_images.filter(pc.not_equal(item_images["status"], OK))["status"]
-    about = {"encoder": config.image_encoder, "weights": config.image_weights}
+    about = {"encoder": config.image_encoder, "weights": without_folder(config.image_weights)}
     looks = picture_looks(embedded, item_index["item_id"].to_pylist(), pictures)
     return embedding_rows(item_index, embedded, about, counted(failed), looks)
 
@@ -115,7 +115,7 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
         dtype=config.embedding_dtype,
     )
     missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
-    about = {"encoder": config.text_encoder, "weights": config.text_encoder}
+    about = dict.fromkeys(("encoder", "weights"), without_folder(config.text_encoder))
     return embedding_rows(item_index, embedded, about, counted(missing), text_looks(embedded, titles))
 
 

@@ -3,6 +3,7 @@
 Building imports torch; the rest costs nothing.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assets.settings import ImageEncoderSettings, TextEncoderSettings
@@ -68,3 +69,8 @@ def weights_version(place: str, setting: str) -> str:
     """The checksum of weights that lie here, since others may come to the same path; else their name."""
     path = None if place == UNTRAINED else local_path(place, setting)
     return place if path is None else f"sha256:{sha256_of(path)}"
+
+
+def without_folder(name: str) -> str:
+    """How a setting that may be a path is told to others: a path by its last part, another name as it is."""
+    return Path(name).name if Path(name).is_absolute() else name

@@ -16,7 +16,13 @@ from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
 
-@dataset_asset(group="serving", kinds={"pytorch", "parquet"}, code_version="3", inputs={BEST_MODEL: SavedModels})
+@dataset_asset(
+    group="serving",
+    kinds={"pytorch", "parquet"},
+    code_version="3",
+    reuse=True,
+    inputs={BEST_MODEL: SavedModels},
+)
 def recommendations(
     stage: Stage,
     config: RecommendationSettings,
@@ -58,7 +64,13 @@ def recommendations(
     return Made(rows, facts | {"users_by_the_model": known, "users_by_popularity": parts.users - known})
 
 
-@dataset_asset(group="serving", kinds={"pytorch", "parquet"}, code_version="1", inputs={PLACING_MODEL: SavedModels})
+@dataset_asset(
+    group="serving",
+    kinds={"pytorch", "parquet"},
+    code_version="1",
+    reuse=True,
+    inputs={PLACING_MODEL: SavedModels},
+)
 def new_item_scores(
     stage: Stage,
     config: RecommendationSettings,

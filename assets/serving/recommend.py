@@ -107,9 +107,12 @@ def placed_new_items(
 ) -> tuple[np.ndarray, Vectors]:
     """The numbers of the items outside of the core that have a picture or a text, int64, and what scores them."""
     core = item_index["in_core"].to_numpy()
-    visual, textual = (Modality.of(view.matrix, view.has_value, core) for view in (image_embeddings, text_embeddings))
+    views = [(view.matrix, view.has_value) for view in (image_embeddings, text_embeddings)]
+    # A view that training never saw, or saw of one item, which is its centre, says nothing of a new one.
+    views = [(matrix, there & (there[core].sum() > 1)) for matrix, there in views]
+    visual, textual = (Modality.of(matrix, there, core) for matrix, there in views)
     vectors = placed(RecommenderConfig.model_validate(model.config), weights_of(model), visual, textual)
-    new = np.flatnonzero(~core & (image_embeddings.has_value | text_embeddings.has_value))
+    new = np.flatnonzero(~core & (views[0][1] | views[1][1]))
     return new, Vectors(model.tensors["user_vectors"], vectors[new], model.config["score"])
 
 

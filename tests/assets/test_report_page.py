@@ -8,7 +8,7 @@ import pyarrow as pa
 from shop import Shelf, findings, frame
 
 from assets.evaluation.report.page import render
-from assets.evaluation.report.stories import in_words
+from assets.evaluation.report.stories import rests_on
 from assets.evaluation.report.tables import HEADLINE
 from storage.layout import Manifest, Recipe
 from storage.models import SavedModel
@@ -124,10 +124,10 @@ def test_a_recommendation_says_what_it_rests_on() -> None:
 
 
 def test_the_largest_part_is_named_and_a_share_only_where_it_is_one() -> None:
-    assert in_words(["A", "B"], 3.0, 1.0, 4.0) == "because of A and B; mostly pictures (75%)"
-    assert in_words([], 0.0, 2.0, 2.5) == "mostly texts (80%)"
-    assert in_words([], -1.0, 3.0, 2.0) == "mostly texts"
-    assert in_words(["A"], -3.0, -2.0, -6.0) == "because of A; mostly who bought what"
+    assert rests_on(["A", "B"], 3.0, 1.0, 4.0) == "because of A and B; mostly pictures (75%)"
+    assert rests_on([], 0.0, 2.0, 2.5) == "mostly texts (80%)"
+    assert rests_on([], -1.0, 3.0, 2.0) == "mostly texts"
+    assert rests_on(["A"], -3.0, -2.0, -6.0) == "because of A; mostly who bought what"
 
 
 def test_new_items_have_a_row_a_method() -> None:

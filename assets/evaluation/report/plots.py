@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from assets.evaluation.report.funnel import Step
 from assets.evaluation.report.gate import Spread
 from assets.evaluation.report.tables import Bars
+from storage.text import shortened
 
 # Each is drawn as it stands here where a page says nothing, and as the page's variable --plot-NAME where it does.
 COLOURS = {"ink": "#808890", "line": "#c0c4c8", "1": "#2a78d6", "2": "#eb6834", "3": "#1baf7a", "4": "#4a3aa7"}
@@ -148,7 +149,7 @@ def spreads(groups: Sequence[Spread]) -> Markup:
     """The median share of the picture in each group as a dot, between its quartiles."""
 
     def draw(axes: Axes) -> None:
-        names = [f"{_shortened(group.name)} ({group.items:,})" for group in groups]
+        names = [f"{shortened(group.name, LABEL_CHARACTERS)} ({group.items:,})" for group in groups]
         for place, group in enumerate(groups):
             axes.plot([group.low, group.high], [place, place], color=SERIES[0], linewidth=4, alpha=0.4)
             axes.plot(group.median, place, "o", color=SERIES[0])
@@ -159,17 +160,22 @@ def spreads(groups: Sequence[Spread]) -> Markup:
     return _svg(draw, "Share of the picture by group", height=1.0 + 0.26 * len(groups))
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= LABEL_CHARACTERS else text[: LABEL_CHARACTERS - 1] + "…"
-
-
 def _svg(draw: Callable[[Axes], None], label: str, height: float = 3) -> Markup:
-    """Draw into an SVG that says what it is to those who cannot see it; `height` in inches."""
-    with mpl.rc_context(STYLE):
+    """Draw into an SVG; `height` in inches."""
+
+    def drawn() -> Figure:
         figure = Figure(figsize=(5, height), layout="constrained")
         draw(figure.subplots())
+        return figure
+
+    return as_svg(drawn, label)
+
+
+def as_svg(drawn: Callable[[], Figure], label: str) -> Markup:
+    """A figure as SVG that takes its colours from the page, and says what it is to those who cannot see it."""
+    with mpl.rc_context(STYLE):
         text = StringIO()
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        drawn().savefig(text, format="svg", transparent=True, metadata={"Date": None})
     svg = text.getvalue()
     for name, colour in COLOURS.items():
         svg = svg.replace(colour, f"var(--plot-{name}, {colour})")

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+from assets.features.encoders import without_folder
 from assets.settings import ALL_SETTINGS
 from storage.layout import Manifest
 
@@ -39,6 +40,7 @@ def changed_settings(lineage: Sequence[Manifest]) -> list[Changed]:
     for made in lineage:
         for name, value in made.recipe.settings.items():
             if name in defaults and value != defaults[name]:
+                value = told(value)
                 changed = found.setdefault((name, str(value)), Changed(name, value, defaults[name], []))
                 changed.assets.append(made.asset)
     return [found[key] for key in sorted(found)]
@@ -48,7 +50,15 @@ def all_settings(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
     """The settings that each asset was made with, as one text an asset."""
     for made in lineage:
         if made.recipe.settings:
-            yield made.asset, ", ".join(f"{name} = {value}" for name, value in sorted(made.recipe.settings.items()))
+            yield (
+                made.asset,
+                ", ".join(f"{name} = {told(value)}" for name, value in sorted(made.recipe.settings.items())),
+            )
+
+
+def told(value: object) -> object:
+    """A setting as a page tells it that may be sent to anybody: of a path, the last part."""
+    return without_folder(value) if isinstance(value, str) else value
 
 
 def package_versions() -> list[tuple[str, str]]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from textwrap import shorten
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,10 @@ from models.explaining import Explainer
 from models.ranking import matrix_of, rank
 from models.zoo import BEST_MODEL
 from storage.models import SavedModel
+from storage.text import shortened
 
 SHOWN_ITEMS = 8
-BECAUSE, TITLE_CHARS = 2, 40
+BECAUSE, TITLE_CHARACTERS = 2, 40
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,12 @@ def reasons(explainer: Explainer, user: int, items: list[int], titles: Sequence[
         return []
     found = explainer.reasons(np.array([user]), np.array([items]), BECAUSE)
     rows = zip(found.because[0], found.visual[0], found.textual[0], found.score[0], strict=True)
-    return [in_words([titles[item] for item in because if item >= 0], *parts) for because, *parts in rows]
+    return [rests_on([titles[item] for item in because if item >= 0], *parts) for because, *parts in rows]
 
 
-def in_words(because: list[str], visual: float, textual: float, score: float) -> str:
+def rests_on(because: list[str], visual: float, textual: float, score: float) -> str:
     """The titles that a score rests on, and the largest of its parts as a share, where that means anything."""
-    named = "because of " + " and ".join(shorten(title, TITLE_CHARS, placeholder="…") for title in because)
+    named = "because of " + " and ".join(shortened(title, TITLE_CHARACTERS) for title in because)
     parts = {"pictures": visual, "texts": textual, "who bought what": score - visual - textual}
     most = max(parts, key=lambda name: parts[name])
     share = f"mostly {most} ({parts[most] / score:.0%})" if score > 0 and parts[most] <= score else f"mostly {most}"
