@@ -127,6 +127,7 @@ def test_the_largest_part_is_named_and_a_share_only_where_it_is_one() -> None:
     assert rests_on(["A", "B"], 3.0, 1.0, 4.0) == "because of A and B; mostly pictures (75%)"
     assert rests_on([], 0.0, 2.0, 2.5) == "mostly texts (80%)"
     assert rests_on([], -1.0, 3.0, 2.0) == "mostly texts"
+    assert rests_on(["A"], 0.0, 0.0, 3.0) == "because of A"
     assert rests_on(["A"], -3.0, -2.0, -6.0) == "because of A; mostly who bought what"
 
 

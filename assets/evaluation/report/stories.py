@@ -92,6 +92,8 @@ def reasons(explainer: Explainer, user: int, items: list[int], titles: Sequence[
 def rests_on(because: list[str], visual: float, textual: float, score: float) -> str:
     """The titles that a score rests on, and the largest of its parts as a share, where that means anything."""
     named = "because of " + " and ".join(shortened(title, TITLE_CHARACTERS) for title in because)
+    if because and not visual and not textual:  # a model of IDs alone
+        return named
     parts = {"pictures": visual, "texts": textual, "who bought what": score - visual - textual}
     most = max(parts, key=lambda name: parts[name])
     share = f"mostly {most} ({parts[most] / score:.0%})" if score > 0 and parts[most] <= score else f"mostly {most}"
