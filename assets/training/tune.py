@@ -29,6 +29,10 @@ from storage.publish import publish_bytes
 
 logger = logging.getLogger(__name__)
 
+# After one look the quick to learn stand before the good: on TikTok the cosine then has half of the NDCG of the dot
+# product that it passes in the end.
+FIRST_LOOKS = 2
+
 
 @dataclass(frozen=True)
 class Study:
@@ -111,7 +115,8 @@ def descend(config: TuningSettings, model: str, loss: Loss, data: TrainSet, vali
 
         fit(made_of, training.model_copy(update={"max_epochs": epochs}), data, validate)
 
-    budget = Budget(config.tuning_trials, config.tuning_seconds, config.evaluate_every, config.max_epochs)
+    first = FIRST_LOOKS * config.evaluate_every
+    budget = Budget(config.tuning_trials, config.tuning_seconds, first, config.max_epochs)
     return search(free_space(model, loss, config), STARTS[loss], budget, config.tuning_seed, run)
 
 
