@@ -275,9 +275,10 @@ def test_a_table_that_was_changed_on_disk_is_refused(sample: Pipeline, tmp_path:
 
 
 def planted(pipeline: Pipeline) -> list[SampleItem]:
-    """The planted items in the order of `item_index`."""
+    """The planted items, which are those of the core, in the order of `item_index`."""
     by_id = {item.item_id: item for item in planted_items(SampleSize(700, 320, 7))}
-    return [by_id[item_id] for item_id in table(pipeline, "item_index")["item_id"].to_pylist()]
+    index = table(pipeline, "item_index")
+    return [by_id[item_id] for item_id in index.filter(index["in_core"])["item_id"].to_pylist()]
 
 
 def test_the_gate_leans_on_what_tells_an_item_apart_whatever_the_seed(sample: Pipeline, tmp_path: Path) -> None:
@@ -354,7 +355,7 @@ def test_embeddings_carry_their_encoder_and_align_with_the_index(sample: Pipelin
     ):
         path = sample.root.path(asset, "sample", ".parquet")
         found = read_embeddings(path)
-        assert found.matrix.shape == (320, dimension)
+        assert found.matrix.shape == (332, dimension)
         assert found.about["weights"] == weights
         assert pq.read_table(path)["item_id"].to_pylist() == table(sample, "item_index")["item_id"].to_pylist()
         np.testing.assert_allclose(np.linalg.norm(found.matrix[found.has_value], axis=1), 1, atol=1e-5)
