@@ -106,8 +106,9 @@ def run_dagster(arguments: list[str]) -> int:
                 os.killpg(child.pid, number)
 
     for number in STOPPING:  # before the start: a process begins without the handlers of its parent, nor ignores
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
-            signal.signal(number, pass_on)
+        if number == signal.SIGHUP and signal.getsignal(number) is signal.SIG_IGN:
+            continue  # started by `nohup`, to outlive its terminal
+        signal.signal(number, pass_on)
     child = subprocess.Popen([sys.executable, "-m", "dagster", "dev", *arguments], start_new_session=True)
     try:
         return child.wait()

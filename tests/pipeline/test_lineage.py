@@ -33,7 +33,8 @@ LINEAGE = {
     "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES, *EXPORTS,
 }  # fmt: skip
 PAID_FOR = {
-    "image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "new_item_recall", *NAMES, *EXPORTS,
+    "image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "recommendations", "new_item_scores",
+    "new_item_recall", *NAMES, *EXPORTS,
 }  # fmt: skip
 CHECKS = {
     "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
