@@ -54,6 +54,7 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.kcore --edges 2000000
 	$(BIN)/python -m benchmarks.ingest --rows 150000
 	$(BIN)/python -m benchmarks.fetch --pictures 200
+	$(BIN)/python -m benchmarks.recommend --users 10000 --items 20000
 
 collect: home
 	@$(COMMAND) collect

@@ -82,7 +82,7 @@ def leaderboard(
 @dataset_asset(
     group="evaluation",
     kinds={"pytorch", "parquet"},
-    code_version="1",
+    code_version="2",
     reuse=True,
     inputs={PLACING_MODEL: SavedModels},
 )
