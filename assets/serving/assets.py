@@ -46,7 +46,8 @@ def recommendations(
     from assets.training.scorers import scorer_of
     from models.ranking import matrix_of
 
-    parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
+    made_of = (interaction_graph, image_embeddings, text_embeddings, item_graph) if config.explain else ()
+    parts, data = train_set(splits, *made_of)
     model = best[BEST_MODEL].best()[0]
     seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
     recommending = Recommending(

@@ -1,5 +1,6 @@
 """What the report says in figures, and that nothing of a dump becomes part of the page."""
 
+import base64
 from io import BytesIO
 
 import numpy as np
@@ -88,3 +89,17 @@ def test_versions_are_those_that_are_installed() -> None:
     assert torch.__version__.startswith(found["torch"].split("+")[0])
     assert set(found) >= {"Python", "dagster", "open_clip_torch", "sentence-transformers"}
     assert "not installed" not in found.values()
+
+
+def test_what_shows_through_is_white_and_a_picture_stands_upright() -> None:
+    content = BytesIO()
+    Image.new("RGBA", (40, 20), (0, 0, 0, 0)).save(content, "PNG")
+    assert decoded(thumbnail(content.getvalue())).getpixel((5, 5)) == (255, 255, 255)
+    content, turned = BytesIO(), Image.Exif()
+    turned[0x0112] = 6  # lies on its side
+    Image.new("RGB", (40, 20), "red").save(content, "JPEG", exif=turned)
+    assert decoded(thumbnail(content.getvalue())).size == (20, 40)
+
+
+def decoded(uri: str) -> Image.Image:
+    return Image.open(BytesIO(base64.b64decode(uri.partition(",")[2])))

@@ -2,11 +2,12 @@
 
 import base64
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 
 import pandas as pd
-from PIL import Image
+from PIL import Image, ImageOps
 
 from storage.pictures import PictureStore
 
@@ -56,8 +57,14 @@ class Cards:
 def thumbnail(content: bytes) -> str:
     """A small JPEG of a picture, as a data URI."""
     with Image.open(BytesIO(content)) as image:
-        small = image.convert("RGB")
+        with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
+            ImageOps.exif_transpose(image, in_place=True)
+        small = image.convert("RGBA" if image.has_transparency_data else "RGB")
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    if small.mode == "RGBA":  # on white, as a shop shows it
+        white = Image.new("RGB", small.size, "white")
+        white.paste(small, mask=small)
+        small = white
     buffer = BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
