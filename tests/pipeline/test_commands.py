@@ -79,15 +79,15 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
         selection = ["--select", "*report", "--partition", dataset]
         return command("-m", "dagster", "asset", "materialize", "-m", "pipeline.definitions", *selection, **where)
 
-    ended = run("sample")
+    ended = run("quick")
     assert ended.returncode == 0, ended.stderr[-2000:]
-    assert "reviews sample: 9," in ended.stderr  # progress is seen in the terminal
-    shown = command("-m", "pipeline.commands", "show", "sample", **where)
+    assert "reviews quick: 9," in ended.stderr  # progress is seen in the terminal
+    shown = command("-m", "pipeline.commands", "show", "quick", **where)
     assert shown.returncode == 0, shown.stderr
-    assert "Leaderboard of sample" in shown.stdout
+    assert "Leaderboard of quick" in shown.stdout
     assert "gated_lightgcn" in shown.stdout
     assert "Check failed" not in shown.stdout
-    assert shown.stdout.rstrip().endswith(str(tmp_path / "data" / "report" / "sample.html"))
+    assert shown.stdout.rstrip().endswith(str(tmp_path / "data" / "report" / "quick.html"))
 
     assert run("empty").returncode != 0
     said = command("-m", "pipeline.commands", "why", "empty", **where)
