@@ -28,9 +28,7 @@ def checkout(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path
     folder = tmp_path_factory.mktemp("checkout")
     for name in ("assets", "models", "pipeline", "storage", "datasets.yaml", "pyproject.toml", "deploy"):
         (folder / name).symlink_to(PROJECT_ROOT / name)
-    (folder / ".venv" / "bin").mkdir(parents=True)
-    for name in ("python", "dagster"):
-        (folder / ".venv" / "bin" / name).symlink_to(Path(sys.executable).parent / name)
+    (folder / ".venv").symlink_to(sys.prefix)
     shutil.copytree(sample.root.root, folder / "data")
     (folder / "shop").mkdir()
     for kind, target in (("reviews", "reviews.jsonl"), ("metadata", "meta.jsonl")):
