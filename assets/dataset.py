@@ -100,14 +100,8 @@ def dataset_asset(
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
-                tuned = isinstance(in_force, TunedSettings)
-                recipe = Recipe(
-                    fixed=sorted(in_force.model_fields_set - IMMATERIAL) if tuned else [],
-                    code_version=code_version,
-                    settings=in_force.model_dump(exclude=IMMATERIAL) | (outside(in_force) if outside else {}),
-                    inputs={manifest.asset: manifest.data_version for manifest in upstream}
-                    | {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()},
-                )
+                read = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
+                recipe = _recipe(code_version, in_force, outside(in_force) if outside else {}, upstream, read)
                 numbering = common_numbering(upstream)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
                 if last and last.recipe == recipe and not in_force.force:
@@ -136,6 +130,23 @@ def dataset_asset(
 def _stage(context: dg.AssetExecutionContext) -> Stage:
     dataset = context.resources.catalogue.dataset(context.partition_key)
     return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
+
+
+def _recipe(
+    code_version: str,
+    settings: StageSettings,
+    outside: Mapping[str, str],
+    upstream: Sequence[Manifest],
+    parts_read: Mapping[str, str],
+) -> Recipe:
+    """What an asset is made of; of an upstream asset in `parts_read`, the version of the part counts alone."""
+    tuned = isinstance(settings, TunedSettings)
+    return Recipe(
+        fixed=sorted(settings.model_fields_set - IMMATERIAL) if tuned else [],
+        code_version=code_version,
+        settings=settings.model_dump(exclude=IMMATERIAL) | dict(outside),
+        inputs={manifest.asset: manifest.data_version for manifest in upstream} | dict(parts_read),
+    )
 
 
 def _used_again(

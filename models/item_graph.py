@@ -96,21 +96,10 @@ def approximate_neighbours(vectors: Tensor, k: int) -> np.ndarray:
     Returns:
         int64 [n, k]; -1 where fewer were found.
     """
-    rows, dim = vectors.shape
+    rows = len(vectors)
     threads = torch.get_num_threads()
-    expansion = max(EXPANSION, 2 * k)
-    index = Index(
-        ndim=dim,
-        metric="ip",
-        dtype="f32",
-        connectivity=CONNECTIVITY,
-        expansion_add=expansion,
-        expansion_search=expansion,
-    )
-    # Rows that are equal (a placeholder's picture) would link to each other alone and bar the way to all behind them.
-    told_apart = vectors + torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)) * (NOISE / dim**0.5)
+    index = near_index(vectors.numpy(), "ip", max(EXPANSION, 2 * k), threads)
     numbers = np.arange(rows)
-    index.add(numbers, told_apart.numpy(), threads=threads)
     matches = cast(BatchMatches, index.search(vectors.numpy(), k + 1, threads=threads))
     found = matches.keys.astype(np.int64)  # [n, k + 1]
     found[np.arange(k + 1) >= matches.counts.astype(np.int64)[:, None]] = -1
@@ -118,6 +107,31 @@ def approximate_neighbours(vectors: Tensor, k: int) -> np.ndarray:
     itself = found == numbers[:, None]
     itself[~itself.any(axis=1), -1] = True
     return found[~itself].reshape(-1, k)
+
+
+def near_index(vectors: np.ndarray, metric: str, expansion: int, threads: int, length: float = 1.0) -> Index:
+    """An index of vectors in which those near to another are found; keys are row numbers.
+
+    Rows that are equal (a placeholder's picture) would link to each other alone and bar the way to all behind them, so
+    a little noise tells them apart.
+
+    Args:
+        vectors: float32 [n, d], of about `length`.
+        metric: usearch's name of it, "ip" or "cos".
+        threads: one gives the same index every time; 0 takes all cores.
+    """
+    rows, dim = vectors.shape
+    index = Index(
+        ndim=dim,
+        metric=metric,
+        dtype="f32",
+        connectivity=CONNECTIVITY,
+        expansion_add=expansion,
+        expansion_search=expansion,
+    )
+    noise = torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)).numpy()
+    index.add(np.arange(rows), vectors + noise * np.float32(NOISE * length / dim**0.5), threads=threads)
+    return index
 
 
 def _normalised(row: np.ndarray, column: np.ndarray, items: int) -> sp.csr_matrix:

@@ -1,6 +1,5 @@
 """Every file appears whole or not at all: write beside the target, flush to disk, then rename."""
 
-import glob
 import hashlib
 import os
 import shutil
@@ -17,8 +16,8 @@ def publishing(target: Path) -> Iterator[Path]:
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove(partial)
     try:
         yield partial
         if partial.is_dir():
@@ -55,6 +54,7 @@ def sha256_of(path: Path) -> str:
 def _exchange(new: Path, target: Path) -> None:
     """Put a folder where another one is; nobody sees a part of either."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    _remove(aside)
     target.rename(aside)
     try:
         new.rename(target)
@@ -62,24 +62,6 @@ def _exchange(new: Path, target: Path) -> None:
         aside.rename(target)
         raise
     _remove(aside)
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Clear what a process left beside `target` that was killed here."""
-    for path in target.parent.glob(f".{glob.escape(target.name)}.*"):
-        pid, _, kind = path.name.removeprefix(f".{target.name}.").partition(".")
-        if pid.isdigit() and kind in ("partial", "aside") and (int(pid) == os.getpid() or not _lives(int(pid))):
-            _remove(path)
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def _remove(path: Path) -> None:

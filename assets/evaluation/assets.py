@@ -26,13 +26,20 @@ from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
 
+def runs_so_far(stage: Stage) -> dict[str, Any]:
+    """The runs of the dataset up to now, as a picture."""
+    from assets.evaluation.over_time import history_picture
+
+    return history_picture(read_history(stage.root, stage.dataset.name))
+
+
 @dataset_asset(
     group="evaluation",
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
     inputs=dict.fromkeys(NAMES, SavedModels),
-    beside=lambda stage: over_time(stage),
+    beside=runs_so_far,
 )
 def leaderboard(
     stage: Stage,
@@ -143,7 +150,7 @@ def report(
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.over_time import history_picture
-    from assets.evaluation.report.findings import Findings, item_frame
+    from assets.evaluation.report.findings import Findings, curves_of, item_frame
     from assets.evaluation.report.page import render
     from assets.serving.recommend import explainer_of
     from assets.training.fit import train_set
@@ -165,19 +172,14 @@ def report(
         parts=parts,
         timestamp=interactions["timestamp"].to_numpy(),
         items=item_frame(item_index, items, item_images, *(view.has_value for view in views.values())),
-        curves={
-            f"{model.main.config['model']} ({loss})": model.of_loss(loss)[0]
-            for model in (gated_lightgcn, lightgcn, bpr_mf)
-            for loss in model.losses()
-        },
+        curves=curves_of(gated_lightgcn, lightgcn, bpr_mf),
         gated=gated_lightgcn,
         lightgcn=lightgcn,
         comparisons=cast(list[dict[str, Any]], board["comparisons"]),
         encoders={asset: view.about for asset, view in views.items()},
         lineage=lineage,
         explainers={
-            BEST_MODEL: explainer_of(best[BEST_MODEL].best()[0], data),
-            "lightgcn": explainer_of(lightgcn.best()[0], data),
+            name: explainer_of(model.best()[0], data) for name, model in (best | {"lightgcn": lightgcn}).items()
         },
         history=history,
     )
@@ -186,10 +188,3 @@ def report(
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
     return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
-
-
-def over_time(stage: Stage) -> dict[str, Any]:
-    """The runs of the dataset up to now, as a picture."""
-    from assets.evaluation.over_time import history_picture
-
-    return history_picture(read_history(stage.root, stage.dataset.name))

@@ -25,7 +25,7 @@ from storage.tables import Embeddings
 
 NEIGHBOURS = 20
 CUTOFFS = (10, 20)
-METRICS = (("recall", 10), ("recall", 20), ("ndcg", 20))
+NEW_ITEM_METRICS = (("recall", 10), ("recall", 20), ("ndcg", 20))
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def recall_rows(cold: Cold, ranked_by: dict[str, Scorer], seed: int) -> Iterator
     part = HeldOut(nothing, nothing, cold.wanted, cold.users)
     for method, scorer in ranked_by.items():
         found = part.metrics(scorer, CUTOFFS, seed)
-        lows, highs = bootstrap_intervals(np.stack([found[key] for key in METRICS], axis=1), seed)
-        for (metric, k), low, high in zip(METRICS, lows, highs, strict=True):
+        lows, highs = bootstrap_intervals(np.stack([found[key] for key in NEW_ITEM_METRICS], axis=1), seed)
+        for (metric, k), low, high in zip(NEW_ITEM_METRICS, lows, highs, strict=True):
             about = {"method": method, "metric": metric, "k": k, "n_users": len(cold.users), "n_items": len(cold.items)}
             yield about | {"value": float(found[metric, k].mean()), "ci_low": float(low), "ci_high": float(high)}

@@ -10,10 +10,9 @@ from usearch.index import Index
 
 from assets.exports import search
 from assets.exports.search import EXPANSION
+from models.item_graph import near_index
 
 METRICS = {"dot": "ip", "cosine": "cos"}  # usearch's name of each score
-CONNECTIVITY = 16
-NOISE = 1e-3  # of the mean length of a vector
 ONE_THREAD_UP_TO = 50_000  # items; half a minute
 
 
@@ -82,18 +81,5 @@ def item_index(vectors: np.ndarray, score: str) -> Index:
     Args:
         vectors: float32 [n, d]; keys are row numbers.
     """
-    n, dim = vectors.shape
-    index = Index(
-        ndim=dim,
-        metric=METRICS[score],
-        dtype="f32",
-        connectivity=CONNECTIVITY,
-        expansion_add=EXPANSION,
-        expansion_search=EXPANSION,
-    )
-    # Rows that are equal would link to each other alone and bar the way to all behind them.
     length = float(np.linalg.norm(vectors, axis=1).mean())
-    noise = np.random.default_rng(0).standard_normal((n, dim), np.float32)
-    told_apart = vectors + noise * np.float32(NOISE * length / dim**0.5)
-    index.add(np.arange(n), told_apart, threads=1 if n <= ONE_THREAD_UP_TO else 0)
-    return index
+    return near_index(vectors, METRICS[score], EXPANSION, 1 if len(vectors) <= ONE_THREAD_UP_TO else 0, length)

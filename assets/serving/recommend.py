@@ -20,6 +20,7 @@ from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
 BLOCK_USERS = 4096  # of one batch of rows; ranking cuts them smaller
+REASONS = ("because", "because_part", "visual", "textual")  # the columns that explain
 
 
 def explainer_of(model: SavedModel, data: TrainSet) -> Explainer:
@@ -84,9 +85,6 @@ class Recommending:
             for values, kind in zip(lists, types[:2], strict=True)
         ]
         return [*because, *(pa.array(part[there], mask=missing) for part in (found.visual, found.textual))]
-
-
-REASONS = ("because", "because_part", "visual", "textual")
 
 
 def ranked_columns(users: np.ndarray, ranking: Ranking, user_ids: pa.Array, item_ids: pa.Array) -> list[pa.Array]:

@@ -29,8 +29,8 @@ from storage.publish import publish_bytes
 
 logger = logging.getLogger(__name__)
 
-# After one look the quick to learn stand before the good: on TikTok the cosine then has half of the NDCG of the dot
-# product that it passes in the end.
+# After one look the quick to learn stand before the good: on TikTok the gated model had 0.023 by the cosine after three
+# epochs, and was dropped; in the end it has 0.048, where the dot product stops at 0.042.
 FIRST_LOOKS = 2
 
 

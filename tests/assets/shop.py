@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 from PIL import Image
 
-from assets.evaluation.new_items import METRICS
+from assets.evaluation.new_items import NEW_ITEM_METRICS
 from assets.evaluation.report.findings import Findings, item_frame
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from models.explaining import Explainer
@@ -78,7 +78,7 @@ def new_items() -> pd.DataFrame:
     """One method of placing new items, the same for every metric."""
     rows = [
         {"method": "gate", "metric": metric, "k": k, "value": 0.25, "ci_low": 0.125, "ci_high": 0.5}
-        for metric, k in METRICS
+        for metric, k in NEW_ITEM_METRICS
     ]
     return pd.DataFrame(rows).assign(n_users=3, n_items=2)
 

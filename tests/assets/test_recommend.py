@@ -9,14 +9,17 @@ import pyarrow as pa
 import pytest
 
 from assets.serving import recommend
-from assets.serving.recommend import Recommending, explainer_of, new_item_batches
+from assets.serving.recommend import Recommending, explainer_of, new_item_batches, placed_new_items
 from assets.training.restored import weights_of
 from models.config import RecommenderConfig
-from models.fitting import TrainSet, new_model
+from models.fitting import Content, TrainSet, new_model
+from models.fusion import Modality
 from models.propagation import normalised_adjacency
 from models.ranking import Vectors, matrix_of
+from models.zoo import LEARNED, PLACING_MODEL
 from storage.layout import PROJECT_ROOT
 from storage.models import SavedModel
+from storage.tables import Embeddings
 
 USERS, ITEMS = 7, 5  # the last user has nothing in train
 USER, ITEM = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0, 1, 1, 2, 3, 4, 0])
@@ -95,6 +98,27 @@ def test_new_items_are_ranked_for_the_users_given_and_none_are_no_rows() -> None
     ]  # fmt: skip
     empty = Vectors(scorer.user_vectors, np.zeros((0, 1), np.float32))
     assert not list(new_item_batches(empty, np.array([0]), 3, ids, 2))
+
+
+@pytest.mark.parametrize("core_pictures", [0, 1, 2])
+def test_a_view_that_training_could_not_learn_from_places_nothing(core_pictures: int) -> None:
+    """Items 0 to 3 are of the core; 4 has a picture alone, 5 a text alone, 6 nothing."""
+    has_picture = np.array([core_pictures > 0, core_pictures > 1, False, False, True, False, False])
+    has_text = np.array([True, True, True, True, False, True, False])
+    rng = np.random.default_rng(0)
+    views = [
+        Embeddings((rng.normal(size=(7, 3)) * there[:, None]).astype(np.float32), there, {})
+        for there in (has_picture, has_text)
+    ]
+    config = RecommenderConfig.model_validate({"dim": 4, **LEARNED[PLACING_MODEL].made_of})
+    content = Content(*(Modality.of(view.matrix[:4], view.has_value[:4]) for view in views))
+    data = TrainSet(np.arange(2), np.arange(2), 2, 4, normalised_adjacency(np.arange(2), np.arange(2), 2, 4), content)
+    weights = {f"weights.{name}": value.numpy() for name, value in new_model(config, data, seed=0).state_dict().items()}
+    model = SavedModel({"user_vectors": np.ones((2, 4), np.float32), **weights}, config.model_dump())
+    index = pa.table({"item_id": list("abcdefg"), "in_core": [True] * 4 + [False] * 3})
+    new, scorer = placed_new_items(model, index, *views)
+    assert new.tolist() == ([4, 5] if core_pictures > 1 else [5])
+    assert scorer.items == len(new)
 
 
 @pytest.mark.long

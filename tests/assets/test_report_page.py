@@ -131,5 +131,18 @@ def test_the_largest_part_is_named_and_a_share_only_where_it_is_one() -> None:
     assert rests_on(["A"], -3.0, -2.0, -6.0) == "because of A; mostly who bought what"
 
 
+def test_where_items_cannot_be_held_out_the_page_says_so() -> None:
+    found = page(new_items=SCHEMAS["new_item_recall"].empty_table().to_pandas())
+    assert "too small to hold items out" in found
+    assert "placed by" not in found
+
+
+def test_of_a_path_among_the_settings_the_last_part_is_told() -> None:
+    path = manifest("text_embeddings", {"text_encoder": "/home/somebody/weights/mini"}, {"with_value": 0})
+    found = page(lineage=[*LINEAGE[:-1], path])
+    assert "text_encoder = mini" in found
+    assert "somebody" not in found
+
+
 def test_new_items_have_a_row_a_method() -> None:
     assert "0.2500<small>0.1250–0.5000</small>" in page()

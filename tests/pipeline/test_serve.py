@@ -114,6 +114,7 @@ def test_what_ends_it_ends_everything_that_it_started(number: signal.Signals, tm
     code = f"import os; os.environ['PYTHONPATH'] = {str(tmp_path)!r}; {script}"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, env=environment)
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+        assert process.poll() is None, "it ended by itself"
         time.sleep(0.05)
     process.send_signal(number)
     assert process.wait(30) != 0

@@ -9,6 +9,7 @@ from io import BytesIO
 import pandas as pd
 from PIL import Image, ImageOps
 
+from assets.evaluation.report.findings import names_of
 from storage.pictures import PictureStore
 
 THUMBNAIL_PIXELS = 96
@@ -45,8 +46,8 @@ class Cards:
         keys = {key for key in shown["sha256"] if isinstance(key, str)}
         thumbnails = {key: thumbnail(content) for key, content in pictures.read(keys)}
         self._faces = {
-            number: (title if isinstance(title, str) and title else item_id, thumbnails.get(key))
-            for number, item_id, title, key in shown.itertuples()
+            number: (name, thumbnails.get(key))
+            for number, name, key in zip(shown.index, names_of(shown), shown["sha256"], strict=True)
         }
 
     def of(self, number: int, note: str = "", hit: bool = False, why: str | None = None) -> Card:

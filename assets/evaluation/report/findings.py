@@ -63,6 +63,13 @@ class Findings:
         return np.bincount(self.parts.pairs(TRAIN)[1], minlength=self.parts.items)
 
 
+def curves_of(*models: SavedModels) -> dict[str, SavedModel]:
+    """The first fit of every loss of some models, by the name to show."""
+    return {
+        f"{model.main.config['model']} ({loss})": model.of_loss(loss)[0] for model in models for loss in model.losses()
+    }
+
+
 def item_frame(
     item_index: pa.Table, items: pa.Table, item_images: pa.Table, has_picture: np.ndarray, has_text: np.ndarray
 ) -> pd.DataFrame:
@@ -77,6 +84,12 @@ def item_frame(
     pictures = _rows_of(first, ids, ["status", "width", "height", "bytes", "sha256"])
     views = pd.DataFrame({"item_id": ids.to_pylist(), "has_picture": has_picture, "has_text": has_text})
     return pd.concat([views, described.to_pandas(), pictures.to_pandas()], axis=1)
+
+
+def names_of(items: pd.DataFrame) -> list[str]:
+    """What items of such a frame are called: their title, or their id where there is none."""
+    titles = items["title"].fillna("")
+    return titles.where(titles != "", items["item_id"]).tolist()
 
 
 def _rows_of(table: pa.Table, ids: pa.Array, columns: list[str]) -> pa.Table:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from assets.evaluation.report.findings import Findings
 from storage.layout import Manifest
+from storage.statuses import OK
 
 
 @dataclass(frozen=True)
@@ -110,5 +111,5 @@ def modality_rows(items: pd.DataFrame, popularity: np.ndarray) -> list[tuple[str
 
 def missing_pictures(items: pd.DataFrame) -> list[tuple[str, int]]:
     """Why items have no picture, and how many, the most frequent first."""
-    lacking = items.loc[items["status"] != "ok", "status"]
+    lacking = items.loc[items["status"] != OK, "status"]
     return [(str(status), int(count)) for status, count in lacking.value_counts().items()]

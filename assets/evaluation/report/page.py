@@ -7,7 +7,7 @@ import jinja2
 import numpy as np
 
 from assets.evaluation.judge import WITHOUT_TRAIN
-from assets.evaluation.new_items import METRICS
+from assets.evaluation.new_items import NEW_ITEM_METRICS
 from assets.evaluation.over_time import history_svg
 from assets.evaluation.report import funnel, gate, plots, provenance, tables
 from assets.evaluation.report.cards import Cards
@@ -106,7 +106,7 @@ def _boards(findings: Findings) -> dict[str, Any]:
         "skipped": tables.skipped(board),
         "strata": tables.stratum_rows(board),
         "strata_plots": [plots.stratum_bars(bars) for bars in tables.stratum_bars(board) if bars.strata],
-        "new_item_metrics": METRICS,
+        "new_item_metrics": NEW_ITEM_METRICS,
         "new_items": tables.new_item_rows(findings.new_items),
         "verdict": tables.verdict(findings.comparisons),
         "tuned": list(tables.tuned_rows(findings.tuning)),

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.evaluation.report.cards import Card, Cards
-from assets.evaluation.report.findings import Findings
+from assets.evaluation.report.findings import Findings, names_of
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.scorers import scorer_of
 from models.explaining import Explainer
@@ -63,8 +63,7 @@ def told(findings: Findings, count: int) -> list[Told]:
         BEST_MODEL: published(findings.recommendations, findings.user_ids, findings.items, users),
         "lightgcn": ranked(findings.lightgcn.best()[0], parts, users),
     }
-    named = findings.items["title"].fillna("")
-    titles = named.where(named != "", findings.items["item_id"]).tolist()
+    titles = names_of(findings.items)
     found = []
     for number in users.tolist():
         theirs = parts.user == number

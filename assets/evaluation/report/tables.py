@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from assets.evaluation.judge import WITHOUT_TRAIN
-from assets.evaluation.new_items import METRICS
+from assets.evaluation.new_items import NEW_ITEM_METRICS
 from models.zoo import BEST_MODEL, PAPER_MODEL
 
 HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
@@ -146,7 +146,7 @@ def _shown(value: Any) -> str:
 
 
 def new_item_rows(new_item_recall: pd.DataFrame) -> list[dict[str, Any]]:
-    """One row a method of placing new items; every cell a value and its interval, in the order of METRICS."""
+    """One row a method of placing new items; every cell a value and its interval, in the order of NEW_ITEM_METRICS."""
     by_key = new_item_recall.set_index(["method", "metric", "k"]).to_dict("index")
     methods = new_item_recall["method"].unique()
-    return [{"method": one, "cells": [by_key[one, *wanted] for wanted in METRICS]} for one in methods]
+    return [{"method": one, "cells": [by_key[one, *wanted] for wanted in NEW_ITEM_METRICS]} for one in methods]
