@@ -21,12 +21,10 @@ from benchmarks.lab import Lab
 from benchmarks.mmrec import GRAPHS
 from benchmarks.tuned import settings_of
 from models.config import RecommenderConfig, TrainerConfig
-from models.fitting import new_model
+from models.fitting import fit
 from models.ranking import CUTOFFS, Vectors
 from models.recommender import VectorModel
-from models.trainer import train
 
-CPU = torch.device("cpu")
 REPEATS = 3
 EPOCHS = 4
 
@@ -48,10 +46,10 @@ def now() -> np.ndarray:
 
 def epoch_seconds(lab: Lab) -> tuple[VectorModel, tuple[float, float]]:
     """A model after some epochs of BPR, and what one of them took."""
-    model = new_model(RecommenderConfig.model_validate({"layers": 2}), lab.data, seed=0)
     moments = [now()]
-    config = TrainerConfig.model_validate({"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048})
-    train(model, lab.data.user, lab.data.item, config, CPU, lambda *_: 0.0, lambda: moments.append(now()))
+    given = {"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048, "device": "cpu"}
+    made_of, config = RecommenderConfig.model_validate({"layers": 2}), TrainerConfig.model_validate(given)
+    model, _ = fit(made_of, config, lab.data, lambda *_: 0.0, lambda: moments.append(now()))
     return model, least([tuple(after - before) for before, after in pairwise(moments)])
 
 
@@ -70,7 +68,7 @@ def timed(work: Callable[[], object]) -> np.ndarray:
 def quality_seconds(lab: Lab, recall: float) -> tuple[np.ndarray | None, int]:
     """Time until validation Recall@20 is `recall`, none if it never is, and epochs till then."""
     made_of, training = settings_of(lab.split, "lightgcn", "softmax")
-    model, validation = new_model(made_of, lab.data, seed=0), lab.validation
+    validation = lab.validation
     epochs: list[None] = []
 
     def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
@@ -81,7 +79,7 @@ def quality_seconds(lab: Lab, recall: float) -> tuple[np.ndarray | None, int]:
 
     started = now()
     try:
-        train(model, lab.data.user, lab.data.item, training, CPU, validate, lambda: epochs.append(None))
+        fit(made_of, training.model_copy(update={"device": "cpu"}), lab.data, validate, lambda: epochs.append(None))
     except GoodEnough:
         return now() - started, len(epochs)
     return None, len(epochs)
