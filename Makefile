@@ -12,13 +12,14 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class
 
-.PHONY: help run run-all ui test test-long lint bench collect clean home
+.PHONY: help run run-all ui doctor test test-long lint bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report"
 	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
 	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000, the reports on port 3001"
+	@echo "make doctor                 clear away what runs left behind whose process is gone (make run and make ui do it too)"
 	@echo "make test                   the tests, in minutes"
 	@echo "make test-long              the tests that take longer"
 	@echo "make lint                   lint, format, types, import walls"
@@ -29,13 +30,13 @@ help: ## this list
 run: SELECT := *report
 run-all: SELECT := *
 
-run run-all: home
+run run-all: home doctor
 	@$(COMMAND) check $(DATASET)
 	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) \
 		|| { $(COMMAND) why $(DATASET); exit 1; }
 	@$(COMMAND) show $(DATASET)
 
-ui: home
+ui: home doctor
 	$(BIN)/python -m pipeline.serve --workspace workspace.yaml
 
 test: .venv/.test
@@ -55,6 +56,9 @@ bench: .venv/.test
 	$(BIN)/python -m benchmarks.ingest --rows 150000
 	$(BIN)/python -m benchmarks.fetch --pictures 200
 	$(BIN)/python -m benchmarks.recommend --users 10000 --items 20000
+
+doctor: home
+	@$(COMMAND) doctor
 
 collect: home
 	@$(COMMAND) collect

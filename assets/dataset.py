@@ -120,7 +120,7 @@ def dataset_asset(
             kinds=kinds,
             code_version=code_version,
             io_manager_key=io_manager,
-            required_resource_keys={"catalogue", "data_root"},
+            required_resource_keys={"catalogue", "data_root", "presence"},
             deps=list(deps),
         )(make)
 

@@ -45,6 +45,17 @@ def home(_: str) -> None:
         (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\nGOMP_SPINCOUNT=1000\n")
 
 
+def doctor(_: str) -> None:
+    """Report runs whose process is gone as failed, and clear away what they left behind."""
+    from dagster import DagsterInstance
+
+    from pipeline.doctor import diagnose
+
+    with DagsterInstance.get() as instance:
+        for sentence in diagnose(instance, DataRoot.from_environment()):
+            print(sentence)
+
+
 def check(name: str) -> None:
     """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
     from models.errors import ModelError
@@ -154,7 +165,7 @@ def _failed_checks(name: str) -> list[str]:
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
-    "home": home, "check": check, "show": show, "why": why, "collect": collect
+  "home": home, "doctor": doctor, "check": check, "show": show, "why": why, "collect": collect
 }  # fmt: skip
 
 

@@ -11,7 +11,9 @@ from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.serving import assets as serving
 from assets.training import assets as training
+from pipeline.doctor import doctor
 from pipeline.jobs import refresh, weekly_refresh
+from pipeline.presence import presence
 from pipeline.source_links import linked_to_git
 from storage.catalogue import Catalogue, load_catalogue
 from storage.io_managers import (
@@ -33,9 +35,11 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_modules([checks]),
         jobs=[refresh],
         schedules=[weekly_refresh],
+        sensors=[doctor],
         resources={
             "catalogue": catalogue,
             "data_root": data_root,
+            "presence": presence,
             "tables": TablesIOManager(data_root),
             "arrays": ArraysIOManager(data_root),
             "models": ModelsIOManager(data_root),

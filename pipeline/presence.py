@@ -1,0 +1,66 @@
+"""What a run leaves word of while it lives: a lock on its dataset, and host, process and heartbeat among its tags."""
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from storage.layout import DataRoot
+from storage.locks import Holder, InUseError, dataset_lock
+
+logger = logging.getLogger(__name__)
+
+HOST, PID, HEARTBEAT = "rec/host", "rec/pid", "rec/heartbeat"
+PARTITION = "dagster/partition"
+HEARTBEAT_S = 60.0
+
+
+@dg.resource(required_resource_keys={"data_root"}, description="Keeps a second run off the dataset of this one.")
+def presence(context: dg.InitResourceContext) -> Iterator[None]:
+    """Hold the dataset of a run for as long as the run lasts.
+
+    Raises:
+        dg.Failure: another run works on it; this one ends at once.
+    """
+    run, root = context.run, context.resources.data_root
+    dataset = run.tags.get(PARTITION) if run else None
+    if run is None or dataset is None or not isinstance(root, DataRoot):
+        yield
+        return
+    try:
+        with dataset_lock(root.work, dataset, run.run_id) as holder, heartbeat(context.instance, holder):
+            yield
+    except InUseError as error:
+        raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from error
+
+
+@contextmanager
+def heartbeat(instance: dg.DagsterInstance | None, holder: Holder, every_s: float = HEARTBEAT_S) -> Iterator[None]:
+    """Write into the tags of a run who it is, and from time to time that it lives."""
+    if instance is None:
+        yield
+        return
+    ended = threading.Event()
+
+    def beat() -> None:
+        instance.add_run_tags(holder.run, {HEARTBEAT: datetime.now(UTC).isoformat(timespec="seconds")})
+
+    def go_on() -> None:
+        while not ended.wait(every_s):
+            try:
+                beat()
+            except Exception as error:  # a database that is away for a while must not end the run
+                logger.warning(f"the heartbeat of run {holder.run} could not be written ({type(error).__name__})")
+
+    instance.add_run_tags(holder.run, {HOST: holder.host, PID: str(holder.pid)})
+    beat()
+    thread = threading.Thread(target=go_on, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
