@@ -4,8 +4,10 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import scipy.sparse as sp
 
-from assets.dataset import dataset_check
+from assets.checking import dataset_check
+from assets.interactions.splits import TRAIN
 from storage.rejects import RejectCounts, rejects_path
 from storage.statuses import MISSING, OK
 from storage.tables import Embeddings
@@ -84,7 +86,46 @@ def splits_complete(splits: pa.Table, interactions: pa.Table) -> dg.AssetCheckRe
     return passed_if(whole, train=int(sizes[0]), validation=int(sizes[1]), test=int(sizes[2]))
 
 
-@dataset_check("item_images", "Of the pictures that items name, some could be had.")
+@dataset_check("splits", "Where a rule divides by time, nothing in a part is later than what a later part begins with.")
+def splits_in_time(
+    context: dg.AssetCheckExecutionContext, splits: pa.Table, interactions: pa.Table
+) -> dg.AssetCheckResult:
+    """No look ahead: a temporal split has one end of train for all users, leave-one-out one for each."""
+    rule = context.resources.data_root.manifest("splits", context.partition_key).recipe.settings["split"]
+    part, time = splits["split"].to_numpy(), interactions["timestamp"].to_numpy()
+    if rule not in ("temporal", "leave_one_out"):
+        return passed_if(True, rule=rule, looks_ahead=0)
+    group = splits["user"].to_numpy() if rule == "leave_one_out" else np.zeros(len(part), dtype=np.int64)
+    return passed_if((ahead := looks_ahead(group, part, time)) == 0, rule=rule, looks_ahead=ahead)
+
+
+def looks_ahead(group: np.ndarray, part: np.ndarray, time: np.ndarray) -> int:
+    """Interactions that are later than the first of a later part of their group.
+
+    Args:
+        group: int [n], what has its own time line; part: int8 [n]; time: int64 [n].
+    """
+    groups = int(group.max()) + 1
+    first = np.full((groups, 4), np.iinfo(np.int64).max)
+    np.minimum.at(first, (group, part), time)
+    first = np.minimum.accumulate(first[:, ::-1], axis=1)[:, ::-1]  # of this part or a later one
+    return int((time > first[group, part + 1]).sum())
+
+
+@dataset_check("interaction_graph", "The graph has the edges of train, each in both directions, and no other.")
+def graph_of_train_alone(interaction_graph: sp.csr_matrix, splits: pa.Table) -> dg.AssetCheckResult:
+    users = int(splits["user"].to_numpy().max()) + 1
+    train = splits.filter(pc.equal(splits["split"], TRAIN))
+    rows, columns = interaction_graph.nonzero()
+    upper = rows < users
+    edges = np.unique(rows[upper].astype(np.int64) * interaction_graph.shape[1] + columns[upper] - users)
+    user, item = (train[side].to_numpy().astype(np.int64) for side in ("user", "item"))
+    expected = np.unique(user * interaction_graph.shape[1] + item)
+    both = int(upper.sum()) * 2 == len(rows)
+    return passed_if(both and np.array_equal(edges, expected), edges=len(edges), train=len(train))
+
+
+@dataset_check("item_images", "Of the pictures that items name, some could be had.", blocking=False)
 def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     named = item_images.filter(pc.not_equal(item_images["status"], MISSING))
     found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0

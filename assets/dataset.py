@@ -3,30 +3,38 @@
 import functools
 import hashlib
 import inspect
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-import pydantic
 
-from assets.settings import ALL_SETTINGS, StageSettings, TunedSettings
+from assets.in_force import given_in_run, settings_in_force, settings_table
+from assets.settings import StageSettings, TunedSettings
 from models.errors import ModelError
-from storage.catalogue import Dataset, first_mistake, load_catalogue
-from storage.errors import InputError
+from storage.catalogue import Dataset, load_catalogue
+from storage.errors import InputError, OutOfReachError
 from storage.io_managers import Made, Product, as_failure, manifest_metadata, shown_facts
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.progress import Progress
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
+# The names of the blocking checks of every asset; assets.checking fills it.
+GUARDS: dict[str, set[str]] = defaultdict(set)
+
 # Settings that change how an artefact is made, but not what it is.
 IMMATERIAL = {"force", "device", "image_batch", "image_workers", "text_batch"}
 
+GPU = "gpu"  # the pool of what a GPU does where there is one
+RETRY_AFTER_S = (60, 600)
+
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
-Settings = TypeVar("Settings", bound=StageSettings)
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,7 @@ def dataset_asset(
     reuse: bool = False,
     outside: Callable[[Any], dict[str, str]] | None = None,
     starts_numbering: bool = False,
+    pool: str | None = None,
     deps: Sequence[str] = (),
     name: str | None = None,
     description: str | None = None,
@@ -79,6 +88,7 @@ def dataset_asset(
         outside: from the settings, versions of what the function reads besides its inputs, such as weights.
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
             be of one mind about its data version.
+        pool: what it has to share with the assets of other runs, such as the GPU.
         deps: upstream assets that the function reads by itself.
         name, description: of the asset; the function's own by default.
         inputs: upstream assets and the types to load them as, where the function takes them as `**inputs`.
@@ -91,24 +101,28 @@ def dataset_asset(
         @functools.wraps(function)
         def make(context: dg.AssetExecutionContext, config: StageSettings, **loaded: Any) -> Any:
             started = time.perf_counter()
-            with as_failure(context.partition_key, InputError, ModelError):
+            with retried(context), as_failure(context.partition_key, InputError, ModelError):
                 stage = _stage(context)
-                in_force, origins = settings_in_force(type(config), stage.dataset, _given_in_run(context))
+                in_force, origins = settings_in_force(type(config), stage.dataset, given_in_run(context))
                 context.add_asset_metadata({"settings": settings_table(in_force, origins)})
                 if beside:
                     context.add_asset_metadata(shown_facts(beside(stage)))
                 upstream = [
                     stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
                 ]
-                read = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
-                recipe = _recipe(code_version, in_force, outside(in_force) if outside else {}, upstream, read)
+                refuse_failed(upstream)
+                parts = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
+                recipe = _recipe(code_version, in_force, outside(in_force) if outside else {}, upstream, parts)
+                read = {manifest.asset: manifest.data_version for manifest in upstream}
                 numbering = common_numbering(upstream)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
                 if last and last.recipe == recipe and not in_force.force:
-                    return _used_again(context, stage, last, numbering)
+                    return _used_again(context, stage, last, {"numbering": numbering, "read": read})
                 value = function(replace(stage, recipe=recipe), in_force, **loaded)
-            made = value if isinstance(value, Made) else Made(value)
-            return Product(made, context, stage.dataset.name, recipe, numbering, starts_numbering, started)
+            made, guards = value if isinstance(value, Made) else Made(value), GUARDS[stage.asset]
+            return Product(
+                made, context, stage.dataset.name, recipe, numbering, read, starts_numbering, guards, started
+            )
 
         make.__signature__ = _dagster_signature(function, inputs or {})  # type: ignore[attr-defined]
         return dg.asset(
@@ -120,6 +134,7 @@ def dataset_asset(
             kinds=kinds,
             code_version=code_version,
             io_manager_key=io_manager,
+            pool=pool,
             required_resource_keys={"catalogue", "data_root", "presence"},
             deps=list(deps),
         )(make)
@@ -150,16 +165,16 @@ def _recipe(
 
 
 def _used_again(
-    context: dg.AssetExecutionContext, stage: Stage, last: Manifest, numbering: dict[str, str]
+    context: dg.AssetExecutionContext, stage: Stage, last: Manifest, seen: dict[str, dict[str, str]]
 ) -> dg.MaterializeResult:
     context.log.info(f"{stage.asset} {stage.dataset.name}: nothing has changed, used again")
     # Its inputs are what they were, number by number: so it is right for any generation that they are right for.
-    if last.numbering != numbering:
-        last = last.model_copy(update={"numbering": numbering})
-        stage.root.write_manifest(last)
+    now = last.model_copy(update=seen)
+    if now != last:
+        stage.root.write_manifest(now)
     return dg.MaterializeResult(
-        metadata={**manifest_metadata(stage.root, last), "reused": True},
-        data_version=dg.DataVersion(last.data_version),
+        metadata={**manifest_metadata(stage.root, now), "reused": True},
+        data_version=dg.DataVersion(now.data_version),
     )
 
 
@@ -171,58 +186,33 @@ def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataVal
     return dg.CodeReferencesMetadataValue(code_references=[here])
 
 
-def dataset_check(asset: str, description: str) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:
-    """Make a check of an asset, for every dataset by itself, from a function of the asset and other inputs."""
-
-    def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
-        others = [name for name in inspect.signature(function).parameters if name not in (asset, "context")]
-        return dg.asset_check(
-            asset=asset,
-            description=description,
-            partitions_def=DATASETS,
-            additional_ins={name: dg.AssetIn(name) for name in others},
-            required_resource_keys={"data_root"},
-        )(function)
-
-    return decorate
+def refuse_failed(upstream: Sequence[Manifest]) -> None:
+    """Raise InputError if an input has failed a blocking check: nothing is built on it, in whatever run."""
+    for manifest in upstream:
+        if manifest.failed:
+            raise InputError(
+                f"{manifest.asset} has failed its check {manifest.failed[0]}, and nothing is built on it: materialize "
+                f"it again when data or settings are mended, or take the generation before with "
+                f"`make restore DATASET={manifest.dataset}`"
+            )
 
 
-def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
-    """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
-
-    Raises:
-        InputError: the catalogue names a setting that no asset has (`force` belongs to a run alone), or gives a value
-            that does not fit.
-    """
-    known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - {"force"}
-    for name in dataset.settings:
-        if name not in known:
-            raise InputError(f"the catalogue's settings have {name!r}, which no asset has")
-    from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}
+@contextmanager
+def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
+    """Let Dagster try a step again in a while where that can help: the network, and a GPU that others fill."""
     try:
-        settings = kind.model_validate({**from_catalogue, **given})
-    except pydantic.ValidationError as error:
-        raise InputError(f"the setting {first_mistake(error)}") from None
-    origins = {
-        name: "run config" if name in given else "catalogue" if name in from_catalogue else "default"
-        for name in kind.model_fields
-    }
-    return settings, origins
+        yield
+    except Exception as error:
+        if not _may_pass(error) or context.retry_number >= len(RETRY_AFTER_S):
+            raise
+        raise dg.RetryRequested(len(RETRY_AFTER_S), RETRY_AFTER_S[context.retry_number]) from error
 
 
-def settings_table(settings: StageSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
-    """The settings in force as a person reads them in the UI."""
-    rows = [
-        dg.TableRecord({"setting": name, "value": str(value), "from": origins[name]})
-        for name, value in sorted(settings.model_dump().items())
-    ]
-    return dg.MetadataValue.table(rows)
-
-
-def _given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
-    """What the run's config says of this asset, without the defaults that Dagster adds."""
-    run_config: Any = context.run.run_config
-    return run_config.get("ops", {}).get(context.op_execution_context.op_handle.name, {}).get("config", {})
+def _may_pass(error: BaseException) -> bool:
+    """Whether an error may be gone in a while without anybody doing anything."""
+    torch = sys.modules.get("torch")  # where it was never imported, no GPU is full
+    passing = (OutOfReachError, torch.OutOfMemoryError) if torch else (OutOfReachError,)
+    return isinstance(error, passing) or (error.__cause__ is not None and _may_pass(error.__cause__))
 
 
 def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:

@@ -196,6 +196,23 @@ class NewItemSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
+class GuardSettings(StageSettings):
+    """What a table may lose against the generation before, and how old a report may be; checks read the catalogue's."""
+
+    max_row_drop: float = Field(0.5, ge=0, le=1, description="Share of its rows that a table may lose.")
+    max_coverage_drop: float = Field(0.2, ge=0, le=1, description="By how much the share with a vector may fall.")
+    max_age_days: float | None = Field(None, gt=0, description="Days after which a report counts as stale.")
+
+
+class PromotionSettings(StageSettings):
+    """Which models are served."""
+
+    max_validation_drop: float = Field(
+        0.3, ge=0, le=1, description="A model is refused that reaches less of the promoted one's validation NDCG@20."
+    )
+    keep_versions: int = Field(3, ge=1, description="Promoted generations, and versions of a model, that are kept.")
+
+
 class ReportSettings(StageSettings):
     """The report."""
 
@@ -220,5 +237,7 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     EvaluationSettings,
     RecommendationSettings,
     NewItemSettings,
+    GuardSettings,
+    PromotionSettings,
     ReportSettings,
 )

@@ -56,13 +56,29 @@ def doctor(_: str) -> None:
             print(sentence)
 
 
+def restore(name: str) -> None:
+    """Put back the generation before of every table of a dataset that has failed a check."""
+    from storage.generations import failed_tables, restore_previous
+    from storage.locks import dataset_lock
+
+    root = DataRoot.from_environment()
+    with dataset_lock(root.work, name, "of make restore"):
+        failed = failed_tables(root, name)
+        if not failed:
+            raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
+        for asset in failed:
+            restored = restore_previous(root, asset, name)
+            print(f"{asset} of {name}: the generation before is back ({restored.rows or 0:,} rows).")
+    print(f"What was built on it since is out of date: `make catch-up DATASET={name}`.")
+
+
 def check(name: str) -> None:
     """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
     from models.errors import ModelError
 
     try:
         dataset = load_catalogue().dataset(name)
-        from assets.dataset import settings_in_force  # reads the catalogue too
+        from assets.in_force import settings_in_force
         from assets.settings import ALL_SETTINGS
 
         check_local(dataset, "reviews")
@@ -76,7 +92,7 @@ def check(name: str) -> None:
 
 def _check_weights(dataset: Dataset) -> None:
     """Load what is named on a hub; a path or `untrained` is not worth the seconds."""
-    from assets.dataset import settings_in_force
+    from assets.in_force import settings_in_force
     from assets.settings import ImageEncoderSettings, TextEncoderSettings
     from models.encoders.weights import UNTRAINED, local_path
 
@@ -165,7 +181,7 @@ def _failed_checks(name: str) -> list[str]:
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
-  "home": home, "doctor": doctor, "check": check, "show": show, "why": why, "collect": collect
+  "home": home, "doctor": doctor, "restore": restore, "check": check, "show": show, "why": why, "collect": collect
 }  # fmt: skip
 
 

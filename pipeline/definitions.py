@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets import checks
+from assets import checks, guards
 from assets.evaluation import assets as evaluation
 from assets.exports import assets as exports
 from assets.features import assets as features
@@ -32,7 +32,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
         assets=linked_to_git(
             dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation, exports])
         ),
-        asset_checks=dg.load_asset_checks_from_modules([checks]),
+        asset_checks=dg.load_asset_checks_from_modules([checks, guards]),
         jobs=[refresh],
         schedules=[weekly_refresh],
         sensors=[doctor],

@@ -1,4 +1,4 @@
-"""Finds runs whose process is gone and what they left behind, and clears it away, so that nothing waits for the dead."""
+"""Finds runs whose process is gone, and clears away what they left behind, so that nothing waits for the dead."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

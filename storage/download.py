@@ -15,7 +15,7 @@ from pathlib import Path
 import requests
 import urllib3
 
-from storage.errors import InputError
+from storage.errors import InputError, OutOfReachError
 from storage.manners import HEADERS, Retries, retry_after_s
 from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
 from storage.progress import Progress
@@ -138,9 +138,11 @@ class _Fetch:
                 most = max(most, self.partial.size)
                 wait_s = max(error.wait_s, self.retries.wait_s(failures))
                 if failures == self.retries.attempts:
-                    raise InputError(f"{self.url} {error}, {failures} times in a row; {INSTEAD}") from error
+                    raise OutOfReachError(f"{self.url} {error}, {failures} times in a row; {INSTEAD}") from error
                 if error.wait_s > self.retries.patience_s:
-                    raise InputError(f"{self.url} {error} and asks to wait {wait_s:,.0f} s; run it later") from error
+                    raise OutOfReachError(
+                        f"{self.url} {error} and asks to wait {wait_s:,.0f} s; run it later"
+                    ) from error
                 logger.info(f"{self.url} {error}; tried again in {wait_s:.1f} s")
                 self.retries.sleep(wait_s)
 

@@ -3,3 +3,7 @@
 
 class InputError(Exception):
     """Something given from outside cannot be used; the message is one sentence that names the setting to change."""
+
+
+class OutOfReachError(InputError):
+    """What cannot be had right now, and may be had in a while without anybody doing anything."""

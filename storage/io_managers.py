@@ -5,7 +5,7 @@ This is the one module of `storage` that knows Dagster.
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ import scipy.sparse as sp
 
 from storage.arrays import NearestItems, read_nearest, write_nearest
 from storage.errors import InputError
+from storage.generations import keep_previous
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.models import SavedModels, read_models, write_models
 from storage.preview import columns_of, first_rows
@@ -66,7 +67,9 @@ class Product:
     dataset: str
     recipe: Recipe
     numbering: dict[str, str]
+    read: dict[str, str]
     starts_numbering: bool
+    guards: Collection[str]  # the names of its blocking checks
     started: float  # time.perf_counter()
 
 
@@ -83,6 +86,8 @@ class Published:
 class PublishingIOManager(dg.IOManager):
     """Publishes a value and its manifest, and tells Dagster its data version; kinds of value are subclasses."""
 
+    suffix = ""  # of files that are replaced, and of which the generation before is kept until checks have passed
+
     def __init__(self, root: DataRoot):
         self.root = root
 
@@ -97,6 +102,8 @@ class PublishingIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
         asset = context.asset_key.path[-1]
         with as_failure(obj.dataset, InputError):
+            if obj.guards and self.suffix:
+                keep_previous(self.root, asset, obj.dataset, self.suffix)
             published = self.publish(asset, obj.dataset, obj.made)
             own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         seconds = time.perf_counter() - obj.started
@@ -116,6 +123,8 @@ class PublishingIOManager(dg.IOManager):
             seconds=seconds,
             rows=published.rows,
             run=obj.context.run.run_id,
+            made_at=time.time_ns() // 1_000_000,
+            read=obj.read,
         )
         self.root.write_manifest(manifest)
         if obj.made.published:
@@ -135,9 +144,11 @@ class PublishingIOManager(dg.IOManager):
 class TablesIOManager(PublishingIOManager):
     """Arrow tables and streams of record batches, as Parquet with the schema of their asset."""
 
+    suffix = ".parquet"
+
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
         rows: Rows = made.value
-        path = self.root.path(asset, dataset, ".parquet")
+        path = self.root.path(asset, dataset, self.suffix)
         written = write_table(path, asset, rows, made.about)
         return Published(path, written.data_version, written.rows)
 
@@ -152,8 +163,10 @@ class TablesIOManager(PublishingIOManager):
 class ArraysIOManager(PublishingIOManager):
     """Sparse matrices and lists of neighbours, as `.npz` without pickle."""
 
+    suffix = ".npz"
+
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
-        path = self.root.path(asset, dataset, ".npz")
+        path = self.root.path(asset, dataset, self.suffix)
         if isinstance(made.value, NearestItems):
             rows = len(made.value.visual)
             write_nearest(path, made.value)

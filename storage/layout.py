@@ -48,6 +48,14 @@ class Manifest(pydantic.BaseModel):
     seconds: float
     rows: int | None = None
     run: str = ""  # the Dagster run that made it
+    made_at: int = 0  # ms since the epoch
+    read: dict[str, str] = {}  # data version of every upstream asset when it was last made or found to be unchanged
+    verdicts: dict[str, bool] = {}  # of its blocking checks, by name: whether it passed
+
+    @property
+    def failed(self) -> list[str]:
+        """The blocking checks that it did not pass."""
+        return [check for check, passed in self.verdicts.items() if not passed]
 
 
 @dataclass(frozen=True)
@@ -69,13 +77,17 @@ class DataRoot:
     def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
         return self.root / asset / f"{dataset}{suffix}"
 
-    def write_manifest(self, manifest: Manifest) -> None:
-        target = self.path(manifest.asset, manifest.dataset, ".manifest.json")
+    def manifest_path(self, asset: str, dataset: str, which: str = "") -> Path:
+        """Where a manifest lies; `which` tells those of the same dataset apart: the generation before, a version."""
+        return self.path(asset, dataset, f"{which}.manifest.json")
+
+    def write_manifest(self, manifest: Manifest, which: str = "") -> None:
+        target = self.manifest_path(manifest.asset, manifest.dataset, which)
         publish_bytes(target, manifest.model_dump_json(indent=1).encode())
 
-    def find_manifest(self, asset: str, dataset: str) -> Manifest | None:
+    def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
         """The manifest of an artefact, or None where it was never made."""
-        path = self.path(asset, dataset, ".manifest.json")
+        path = self.manifest_path(asset, dataset, which)
         if not path.exists():
             return None
         try:

@@ -1,4 +1,4 @@
-"""One run at a time works on a dataset: a lock of the operating system, which ends with its process, and who holds it."""
+"""One run at a time works on a dataset: a lock of the operating system, that ends with its process, and its holder."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ def dataset_lock(work: Path, dataset: str, run: str) -> Iterator[Holder]:
             for.
     """
     with _lock_file(work, dataset) as file:
-        if not any(_taken(file) or time.sleep(GLANCE_S) for _ in range(5)):
+        if not _taken_soon(file):
             raise InUseError(_in_use(_holder(file)))
         holder = Holder.here(run)
         file.seek(0)
@@ -75,6 +75,15 @@ def _taken(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _taken_soon(file: IO[str]) -> bool:
+    """Take the lock, even if somebody only looks whether it is held."""
+    for _ in range(5):
+        if _taken(file):
+            return True
+        time.sleep(GLANCE_S)
+    return False
 
 
 def _holder(file: IO[str]) -> Holder | None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import GPU, Stage, dataset_asset
 from assets.evaluation.address import report_url
 from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
@@ -91,6 +91,7 @@ def leaderboard(
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
+    pool=GPU,
     inputs={PLACING_MODEL: SavedModels},
 )
 def new_item_recall(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import GPU, Stage, dataset_asset
 from assets.features.embed import Encoded, Told, embed, embedding_rows
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.looks import picture_looks, text_looks
@@ -25,7 +25,7 @@ from storage.tables import Embeddings
 logger = logging.getLogger(__name__)
 
 
-@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"])
+@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"], pool="downloads")
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
     """The first usable pictures of every item, kept by their content; an item without one says why."""
     limits = FetchLimits(
@@ -60,6 +60,7 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
+    pool=GPU,
     outside=lambda config: {"space": space_name(image_space(config))},
 )
 def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table) -> Made:
@@ -90,6 +91,7 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
+    pool=GPU,
     outside=lambda config: {"space": space_name(text_space(config))},
 )
 def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table) -> Made:

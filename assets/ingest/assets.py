@@ -12,13 +12,13 @@ from storage.sample import SampleSize
 from storage.sources import obtain
 
 
-@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files")
+@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="downloads")
 def raw_reviews(stage: Stage, config: SourceSettings) -> Made:
     """The dump of reviews as it was published: downloaded, used where it lies, or written by the project (sample)."""
     return _raw(stage, config, "reviews")
 
 
-@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files")
+@dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="downloads")
 def raw_metadata(stage: Stage, config: SourceSettings) -> Made:
     """The dump of product metadata as it was published; the pictures of a local dataset lie beside it."""
     return _raw(stage, config, "metadata")

@@ -8,7 +8,7 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import GPU, Stage, dataset_asset
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings, ModelSettings, StageSettings, TuningSettings
 from assets.training.configured import chosen_version, tuned_values
@@ -32,6 +32,7 @@ NAMES = (*LEARNED, *COUNTED, "blend")
     kinds={"optuna", "pytorch"},
     code_version="2",
     reuse=True,
+    pool=GPU,
     outside=lambda config: {"searched": searched_version()},
 )
 def tuning(
@@ -75,7 +76,9 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
     if kind.item_graph:
         inputs["item_graph"] = NearestItems
 
-    @dataset_asset(**TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs)
+    @dataset_asset(
+        **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs, pool=GPU
+    )
     def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
         from assets.training.fit import fit_all
 

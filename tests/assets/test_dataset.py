@@ -2,7 +2,8 @@
 
 import pytest
 
-from assets.dataset import common_numbering, settings_in_force
+from assets.dataset import common_numbering
+from assets.in_force import settings_in_force
 from assets.settings import ALL_SETTINGS, CoreSettings
 from storage.catalogue import Dataset
 from storage.errors import InputError

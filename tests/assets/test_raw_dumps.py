@@ -13,6 +13,7 @@ import pytest
 
 from assets.ingest.assets import raw_reviews
 from storage.catalogue import Catalogue
+from storage.errors import InputError, OutOfReachError
 from storage.io_managers import FilesIOManager
 from storage.layout import DataRoot
 
@@ -41,13 +42,18 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         thread.join()
 
 
-def materialize(tmp_path: Path, url: str) -> dict[str, object]:
-    """Make raw_reviews of `url` and give its metadata."""
+def run(tmp_path: Path, url: str, *, raise_on_error: bool = True) -> dg.ExecuteInProcessResult:
+    """Make raw_reviews of `url`."""
     root = DataRoot(tmp_path / "data")
     entry = {"format": "amazon2018", "reviews": url, "metadata": url}
     catalogue = Catalogue({"sample": (tmp_path / "datasets.yaml", entry)})
-    resources = {"catalogue": catalogue, "data_root": root, "files": FilesIOManager(root)}
-    result = dg.materialize([raw_reviews], partition_key="sample", resources=resources)
+    resources = {"catalogue": catalogue, "data_root": root, "files": FilesIOManager(root), "presence": None}
+    return dg.materialize([raw_reviews], partition_key="sample", resources=resources, raise_on_error=raise_on_error)
+
+
+def materialize(tmp_path: Path, url: str) -> dict[str, object]:
+    """Make raw_reviews of `url` and give its metadata."""
+    result = run(tmp_path, url)
     (made,) = result.asset_materializations_for_node("raw_reviews")
     return {key: value.value for key, value in made.metadata.items()}
 
@@ -76,3 +82,21 @@ def test_a_refused_download_fails_in_one_sentence_that_names_dataset_and_setting
         materialize(tmp_path, url)
     assert caught.value.description == message
     assert caught.value.allow_retries is False
+
+
+@pytest.mark.parametrize(("error", "tries"), [(OutOfReachError, 3), (InputError, 1), (OSError, 1)])
+def test_only_what_a_while_can_mend_is_tried_again(
+    tmp_path: Path, site: str, monkeypatch: pytest.MonkeyPatch, error: type[Exception], tries: int
+) -> None:
+    asked = []
+
+    def broken(url: str, *_: object, **__: object) -> None:
+        asked.append(url)
+        raise error("the server sleeps")
+
+    monkeypatch.setattr("storage.sources.download", broken)
+    monkeypatch.setattr("assets.dataset.RETRY_AFTER_S", (0, 0))
+    result = run(tmp_path, f"{site}/dump.json.gz", raise_on_error=False)
+    assert not result.success
+    assert len(asked) == tries
+    assert sum(event.event_type_value == "STEP_UP_FOR_RETRY" for event in result.all_events) == tries - 1

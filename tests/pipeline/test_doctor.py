@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-
 from conftest import Pipeline
+
 from pipeline.doctor import cause_of_death, diagnose
 from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID
 from storage.layout import PROJECT_ROOT, DataRoot
@@ -23,7 +23,9 @@ import dagster as dg
 from pipeline.presence import presence
 from storage.layout import DataRoot
 
-@dg.asset(partitions_def=dg.StaticPartitionsDefinition(["toys"]), required_resource_keys={"presence"}, pool="one_at_a_time")
+TOYS = dg.StaticPartitionsDefinition(["toys"])
+
+@dg.asset(partitions_def=TOYS, required_resource_keys={"presence"}, pool="one_at_a_time")
 def slow():
     print("working", flush=True)
     time.sleep(float(sys.argv[2]))

@@ -31,9 +31,9 @@ def holder(tmp_path: Path):
 
 
 def test_a_second_run_ends_at_once_and_names_the_first(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
-    with pytest.raises(InUseError, match=rf"run run-1 works on it \(process {holder.pid} on "):
-        with dataset_lock(tmp_path, "toys", "run-2"):
-            pass
+    named = rf"run run-1 works on it \(process {holder.pid} on "
+    with pytest.raises(InUseError, match=named), dataset_lock(tmp_path, "toys", "run-2"):
+        pass
 
 
 def test_the_name_of_the_first_stays_when_a_second_was_refused(tmp_path: Path, holder: subprocess.Popen[str]) -> None:

@@ -1,0 +1,54 @@
+"""The decorator of checks: each looks at one dataset by itself; what a blocking one finds stays with the artefact."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from assets.dataset import DATASETS, GUARDS, AssetFunction
+from storage.errors import InputError
+from storage.generations import judge
+from storage.io_managers import as_failure
+
+
+def dataset_check(
+    asset: str, description: str, *, blocking: bool = True
+) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:
+    """Make a check of an asset, for every dataset by itself, from a function of the context, the asset and others.
+
+    Args:
+        blocking: nothing is built on what does not pass, in this run or another; else it only warns.
+    """
+
+    def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
+        name, parameters = function.__name__, inspect.signature(function).parameters
+        inputs = [parameter for key, parameter in parameters.items() if key != "context"]
+        others = {parameter.name: dg.AssetIn(parameter.name) for parameter in inputs if parameter.name != asset}
+        if blocking:
+            GUARDS[asset].add(name)
+
+        @functools.wraps(function)
+        def check(context: dg.AssetCheckExecutionContext, **loaded: Any) -> dg.AssetCheckResult:
+            root, dataset = context.resources.data_root, context.partition_key
+            with as_failure(dataset, InputError):
+                looked_at = root.manifest(asset, dataset)
+                result = function(context, **loaded) if "context" in parameters else function(**loaded)
+                if blocking:
+                    judge(root, looked_at, name, result.passed, GUARDS[asset])
+                return result
+
+        any_order = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        own = inspect.Parameter("context", any_order, annotation=dg.AssetCheckExecutionContext)
+        check.__signature__ = inspect.Signature([own, *inputs])  # type: ignore[attr-defined]
+        return dg.asset_check(
+            asset=asset,
+            description=description,
+            blocking=blocking,
+            partitions_def=DATASETS,
+            additional_ins=others,
+            required_resource_keys={"catalogue", "data_root"},
+        )(check)
+
+    return decorate

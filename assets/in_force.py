@@ -1,0 +1,50 @@
+"""The settings in force of one asset of one dataset: class default < catalogue < run config."""
+
+from typing import Any, TypeVar
+
+import dagster as dg
+import pydantic
+
+from assets.settings import ALL_SETTINGS, StageSettings
+from storage.catalogue import Dataset, first_mistake
+from storage.errors import InputError
+
+Settings = TypeVar("Settings", bound=StageSettings)
+
+
+def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+    """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
+
+    Raises:
+        InputError: the catalogue names a setting that no asset has (`force` belongs to a run alone), or gives a value
+            that does not fit.
+    """
+    known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - {"force"}
+    for name in dataset.settings:
+        if name not in known:
+            raise InputError(f"the catalogue's settings have {name!r}, which no asset has")
+    from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}
+    try:
+        settings = kind.model_validate({**from_catalogue, **given})
+    except pydantic.ValidationError as error:
+        raise InputError(f"the setting {first_mistake(error)}") from None
+    origins = {
+        name: "run config" if name in given else "catalogue" if name in from_catalogue else "default"
+        for name in kind.model_fields
+    }
+    return settings, origins
+
+
+def settings_table(settings: StageSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
+    """The settings in force as a person reads them in the UI."""
+    rows = [
+        dg.TableRecord({"setting": name, "value": str(value), "from": origins[name]})
+        for name, value in sorted(settings.model_dump().items())
+    ]
+    return dg.MetadataValue.table(rows)
+
+
+def given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """What the run's config says of this asset, without the defaults that Dagster adds."""
+    run_config: Any = context.run.run_config
+    return run_config.get("ops", {}).get(context.op_execution_context.op_handle.name, {}).get("config", {})

@@ -1,0 +1,88 @@
+"""The generation before: what a new table replaces stays beside it until the new one has passed its checks.
+
+data/ASSET/DATASET.previous.parquet, with DATASET.previous.manifest.json. It is always one that had passed.
+"""
+
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from storage.errors import InputError
+from storage.layout import DataRoot, Manifest
+from storage.publish import publishing
+
+PREVIOUS = ".previous"
+
+
+def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str) -> None:
+    """Put a copy of a table beside it before it is replaced, unless one is there: that has passed, this has not yet."""
+    manifest = root.find_sound(asset, dataset)
+    if manifest is None or manifest.failed or find_previous(root, asset, dataset):
+        return
+    with publishing(root.path(asset, dataset, PREVIOUS + suffix)) as partial:
+        _copy(root.path(asset, dataset, suffix), partial)
+    path = root.path(asset, dataset, PREVIOUS + suffix).relative_to(root.root)
+    root.write_manifest(manifest.model_copy(update={"path": str(path)}), PREVIOUS)
+
+
+def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
+    """The manifest of the generation before, while it is there."""
+    return root.find_manifest(asset, dataset, PREVIOUS)
+
+
+def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
+    """Let go of the generation before; its manifest goes first, as it came last."""
+    if (manifest := find_previous(root, asset, dataset)) is not None:
+        root.manifest_path(asset, dataset, PREVIOUS).unlink()
+        (root.root / manifest.path).unlink(missing_ok=True)
+
+
+def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> None:
+    """Write down what a blocking check found of an artefact; when it has passed all of them, the one before goes.
+
+    Args:
+        made: the artefact that was looked at; where another one has taken its place since, nothing is written.
+        checks: the names of all blocking checks of the asset.
+    """
+    now = root.find_manifest(made.asset, made.dataset)
+    if now is None or now.data_version != made.data_version:
+        return
+    verdicts = {name: verdict for name, verdict in now.verdicts.items() if name in checks} | {check: passed}
+    root.write_manifest(now.model_copy(update={"verdicts": verdicts}))
+    if all(verdicts.get(name) for name in checks):
+        drop_previous(root, made.asset, made.dataset)
+
+
+def failed_tables(root: DataRoot, dataset: str) -> list[str]:
+    """The assets of a dataset whose table has failed a check, and that have a generation before."""
+    kept = sorted(root.root.glob(f"*/{dataset}{PREVIOUS}.manifest.json"))
+    assets = [path.parent.name for path in kept]
+    return [asset for asset in assets if root.manifest(asset, dataset).failed]
+
+
+def restore_previous(root: DataRoot, asset: str, dataset: str) -> Manifest:
+    """Put the generation before in the place of one that failed a check.
+
+    Raises:
+        InputError: there is none, or it is not what it was.
+    """
+    previous = find_previous(root, asset, dataset)
+    if previous is None:
+        raise InputError(f"of {asset} there is no generation before the one that is there")
+    source = root.artefact(previous)
+    target = root.path(asset, dataset, source.name.removeprefix(f"{dataset}{PREVIOUS}"))
+    with publishing(target) as partial:
+        _copy(source, partial)
+    restored = previous.model_copy(update={"path": str(target.relative_to(root.root))})
+    root.write_manifest(restored)
+    drop_previous(root, asset, dataset)
+    return restored
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A second name for the same bytes, where the file system has such; publishing never writes into a file."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
