@@ -33,6 +33,8 @@ PAPER_MODEL = "gated_lightgcn"
 BEST_MODEL = "gated_lightgcn_plus"
 PLACING_MODEL = "ablation_no_id"  # what it knows of an item is content alone, so that a new one has all of it
 
+SERVED = (BEST_MODEL, PAPER_MODEL, PLACING_MODEL, "lightgcn", "bpr_mf", "popularity")  # what is promoted together
+
 BASELINES = {
     "bpr_mf": Kind(
         "Matrix factorisation: a vector a user, a vector an item, no graph (Rendle et al., UAI 2009).", {"layers": 0}

@@ -62,14 +62,34 @@ def restore(name: str) -> None:
     from storage.locks import dataset_lock
 
     root = DataRoot.from_environment()
-    with dataset_lock(root.work, name, "of make restore"):
-        failed = failed_tables(root, name)
-        if not failed:
-            raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
-        for asset in failed:
-            restored = restore_previous(root, asset, name)
-            print(f"{asset} of {name}: the generation before is back ({restored.rows or 0:,} rows).")
+    try:
+        with dataset_lock(root.work, name, "of make restore"):
+            restored = [restore_previous(root, asset, name) for asset in failed_tables(root, name)]
+    except InputError as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+    if not restored:
+        raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
+    for manifest in restored:
+        print(f"{manifest.asset} of {name}: the generation before is back ({manifest.rows or 0:,} rows).")
     print(f"What was built on it since is out of date: `make catch-up DATASET={name}`.")
+
+
+def rollback(name: str) -> None:
+    """Serve the models and recommendations before the ones that are served now."""
+    from storage.locks import dataset_lock
+    from storage.releases import roll_back
+
+    root = DataRoot.from_environment()
+    try:
+        with dataset_lock(root.work, name, "of make rollback"):
+            pointer = roll_back(root, name)
+    except InputError as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+    print(f"{name} is served by release {pointer.version} again; {pointer.withdrawn[-1]} is taken back.")
+    if pointer.recommendations:
+        print(f"Recommendations: {pointer.recommendations}")
+    else:
+        print(f"It has no recommendations yet: `make run DATASET={name}` makes them.")
 
 
 def check(name: str) -> None:
@@ -181,7 +201,8 @@ def _failed_checks(name: str) -> list[str]:
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
-  "home": home, "doctor": doctor, "restore": restore, "check": check, "show": show, "why": why, "collect": collect
+  "home": home, "doctor": doctor, "restore": restore, "rollback": rollback,
+    "check": check, "show": show, "why": why, "collect": collect
 }  # fmt: skip
 
 

@@ -21,7 +21,9 @@ from storage.io_managers import (
     FilesIOManager,
     ModelsIOManager,
     RefusingIOManager,
+    ReleasesIOManager,
     TablesIOManager,
+    VersionsIOManager,
 )
 from storage.layout import DataRoot
 
@@ -43,6 +45,8 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
             "tables": TablesIOManager(data_root),
             "arrays": ArraysIOManager(data_root),
             "models": ModelsIOManager(data_root),
+            "versions": VersionsIOManager(data_root),
+            "releases": ReleasesIOManager(data_root),
             "files": FilesIOManager(data_root),
             "io_manager": RefusingIOManager(),
         },

@@ -3,6 +3,7 @@
 This is the one module of `storage` that knows Dagster.
 """
 
+import shutil
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -22,6 +23,7 @@ from storage.layout import DataRoot, Manifest, Recipe
 from storage.models import SavedModels, read_models, write_models
 from storage.preview import columns_of, first_rows
 from storage.publish import publishing, sha256_of
+from storage.releases import Promoted, Release, promote
 from storage.tables import (
     CodedReviews,
     Embeddings,
@@ -87,6 +89,7 @@ class PublishingIOManager(dg.IOManager):
     """Publishes a value and its manifest, and tells Dagster its data version; kinds of value are subclasses."""
 
     suffix = ""  # of files that are replaced, and of which the generation before is kept until checks have passed
+    versioned = False  # whether what was published before stays, each version with its manifest beside it
 
     def __init__(self, root: DataRoot):
         self.root = root
@@ -126,6 +129,8 @@ class PublishingIOManager(dg.IOManager):
             made_at=time.time_ns() // 1_000_000,
             read=obj.read,
         )
+        if self.versioned:
+            self.root.write_manifest(manifest, f"/{manifest.data_version}")
         self.root.write_manifest(manifest)
         if obj.made.published:
             obj.made.published()
@@ -180,8 +185,25 @@ class ArraysIOManager(PublishingIOManager):
         return read_nearest(path) if annotation is NearestItems else sp.load_npz(path)
 
 
+class VersionsIOManager(TablesIOManager):
+    """Tables of which each version is a file of its own, that is never written again."""
+
+    suffix = ""
+    versioned = True
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path = self.root.work / "versions" / f"{asset}-{dataset}.parquet"  # its name is known when it is written
+        written = write_table(path, asset, made.value, made.about)
+        target = self.root.path(asset, dataset) / f"{written.data_version}.parquet"
+        with publishing(target) as partial:
+            shutil.move(path, partial)
+        return Published(target, written.data_version, written.rows)
+
+
 class ModelsIOManager(PublishingIOManager):
     """The fits of a model, together an immutable version."""
+
+    versioned = True
 
     def publish(self, asset: str, dataset: str, made: Made) -> Published:
         path, version = write_models(self.root.path(asset, dataset), made.value)
@@ -189,6 +211,18 @@ class ModelsIOManager(PublishingIOManager):
 
     def load(self, path: Path, annotation: Any) -> SavedModels:
         return read_models(path)
+
+
+class ReleasesIOManager(PublishingIOManager):
+    """Which models are served: publishing a release moves the pointer to it."""
+
+    versioned = True
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        return Published(promote(self.root, made.value), made.value.version)
+
+    def load(self, path: Path, annotation: Any) -> Promoted:
+        return Promoted(self.root, Release.model_validate_json(path.read_bytes()))
 
 
 class FilesIOManager(PublishingIOManager):

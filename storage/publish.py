@@ -41,6 +41,11 @@ def publish_bytes(target: Path, content: bytes) -> None:
         partial.write_bytes(content)
 
 
+def remove(path: Path) -> None:
+    """Delete a published file or folder; where there is none, nothing happens."""
+    _remove(path)
+
+
 def sha256_of(path: Path) -> str:
     """Hex SHA-256 of a file, or of a folder's files by name and content."""
     if path.is_dir():

@@ -15,13 +15,14 @@ from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.training.assets import NAMES
-from models.zoo import BEST_MODEL, PLACING_MODEL
+from models.zoo import BEST_MODEL, PAPER_MODEL, PLACING_MODEL
 from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.history import Run, append_run, read_history, with_run
 from storage.io_managers import Made, link
 from storage.models import SavedModels
 from storage.publish import publish_bytes
+from storage.releases import Promoted
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -126,7 +127,6 @@ def new_item_recall(
     kinds={"jinja", "html"},
     code_version="3",
     io_manager="files",
-    inputs={BEST_MODEL: SavedModels},
 )
 def report(
     stage: Stage,
@@ -144,10 +144,7 @@ def report(
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     item_graph: NearestItems,
-    gated_lightgcn: SavedModels,
-    lightgcn: SavedModels,
-    bpr_mf: SavedModels,
-    **best: SavedModels,
+    current: Promoted,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.over_time import history_picture
@@ -158,6 +155,7 @@ def report(
 
     lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
     board = stage.manifest("leaderboard").facts
+    gated, lightgcn, bpr_mf, best = map(current.models, (PAPER_MODEL, "lightgcn", "bpr_mf", BEST_MODEL))
     run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{BEST_MODEL}")))
     history = with_run(read_history(stage.root, stage.dataset.name), run)
     views = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
@@ -173,14 +171,14 @@ def report(
         parts=parts,
         timestamp=interactions["timestamp"].to_numpy(),
         items=item_frame(item_index, items, item_images, *(view.has_value for view in views.values())),
-        curves=curves_of(gated_lightgcn, lightgcn, bpr_mf),
-        gated=gated_lightgcn,
+        curves=curves_of(gated, lightgcn, bpr_mf),
+        gated=gated,
         lightgcn=lightgcn,
         comparisons=cast(list[dict[str, Any]], board["comparisons"]),
         encoders={asset: view.about for asset, view in views.items()},
         lineage=lineage,
         explainers={
-            name: explainer_of(model.best()[0], data) for name, model in (best | {"lightgcn": lightgcn}).items()
+            name: explainer_of(model.best()[0], data) for name, model in ((BEST_MODEL, best), ("lightgcn", lightgcn))
         },
         history=history,
     )

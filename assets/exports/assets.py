@@ -11,11 +11,11 @@ from assets.interactions.splits import TRAIN, Parts
 from assets.settings import StageSettings
 from models.zoo import BEST_MODEL
 from storage.io_managers import Made
-from storage.models import SavedModels
 from storage.publish import publishing
+from storage.releases import Promoted
 from storage.tables import Embeddings
 
-EXPORT: dict[str, Any] = {"group": "exports", "code_version": "1", "io_manager": "files", "reuse": True}
+EXPORT: dict[str, Any] = {"group": "exports", "code_version": "2", "io_manager": "files", "reuse": True}
 
 
 @dataset_asset(**EXPORT, kinds={"csv", "numpy"})
@@ -62,25 +62,25 @@ def recbole_export(
     return Made(target, {"interactions": len(interactions), "items": len(item_ids)})
 
 
-@dataset_asset(**EXPORT, kinds={"parquet", "usearch"}, inputs={BEST_MODEL: SavedModels})
+@dataset_asset(**EXPORT, kinds={"parquet", "usearch"})
 def vectors_export(
     stage: Stage,
     config: StageSettings,
     interactions: pa.Table,
     item_index: pa.Table,
     splits: pa.Table,
-    **best: SavedModels,
+    current: Promoted,
 ) -> Made:
     """What the best gated LightGCN knows of every user and item, as Parquet, with an index of the items to search."""
     from assets.exports.vectors import Side, write_vectors
 
-    model, parts = best[BEST_MODEL].best()[0], Parts.of(splits)
+    model, parts = current.models(BEST_MODEL).best()[0], Parts.of(splits)
     user, item = parts.pairs(TRAIN)
     seen_users, seen_items = np.bincount(user, minlength=parts.users) > 0, np.bincount(item, minlength=parts.items) > 0
     users = Side("user", user_ids_of(interactions), model.tensors["user_vectors"], seen_users)
     items = Side("item", core_ids(item_index), model.tensors["item_vectors"], seen_items)
     about = {name: str(model.config[name]) for name in ("model", "loss", "seed")}
-    about["model_version"] = stage.manifest(BEST_MODEL).data_version
+    about["model_version"] = current.release.models[BEST_MODEL].data_version
     target = stage.root.path(stage.asset, stage.dataset.name)
     with publishing(target) as partial:
         partial.mkdir()

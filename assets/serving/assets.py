@@ -1,4 +1,4 @@
-"""models, splits → recommendations; models, item_index, embeddings → new_item_scores."""
+"""current, splits → recommendations; current, item_index, embeddings → new_item_scores."""
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ from assets.settings import RecommendationSettings
 from models.zoo import BEST_MODEL, PLACING_MODEL
 from storage.arrays import NearestItems
 from storage.io_managers import Made
-from storage.models import SavedModels
+from storage.releases import Promoted, show_recommendations
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -19,9 +19,9 @@ from storage.tables import Embeddings
 @dataset_asset(
     group="serving",
     kinds={"pytorch", "parquet"},
-    code_version="3",
+    code_version="4",
+    io_manager="versions",
     reuse=True,
-    inputs={BEST_MODEL: SavedModels},
 )
 def recommendations(
     stage: Stage,
@@ -33,8 +33,7 @@ def recommendations(
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     item_graph: NearestItems,
-    popularity: SavedModels,
-    **best: SavedModels,
+    current: Promoted,
 ) -> Made:
     """The best items for every user by the best gated LightGCN, without those that the user has in train.
 
@@ -48,12 +47,12 @@ def recommendations(
 
     made_of = (interaction_graph, image_embeddings, text_embeddings, item_graph) if config.explain else ()
     parts, data = train_set(splits, *made_of)
-    model = best[BEST_MODEL].best()[0]
+    model = current.models(BEST_MODEL).best()[0]
     seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
     recommending = Recommending(
         seen,
         scorer_of(model, seen),
-        scorer_of(popularity.main, seen),
+        scorer_of(current.models("popularity").main, seen),
         user_ids_of(interactions),
         item_index["item_id"].combine_chunks(),
         config.top_k,
@@ -62,7 +61,8 @@ def recommendations(
     rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], recommending.batches())
     known = int((np.diff(seen.indptr) > 0).sum())
     facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
-    return Made(rows, facts | {"users_by_the_model": known, "users_by_popularity": parts.users - known})
+    facts |= {"users_by_the_model": known, "users_by_popularity": parts.users - known}
+    return Made(rows, facts, published=lambda: show_recommendations(stage.root, stage.dataset.name))
 
 
 @dataset_asset(
@@ -70,7 +70,6 @@ def recommendations(
     kinds={"pytorch", "parquet"},
     code_version="1",
     reuse=True,
-    inputs={PLACING_MODEL: SavedModels},
 )
 def new_item_scores(
     stage: Stage,
@@ -80,7 +79,7 @@ def new_item_scores(
     item_index: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
-    **placing: SavedModels,
+    current: Promoted,
 ) -> Made:
     """The best of the items outside of the core for every user with train items: new ones, placed by their content.
 
@@ -90,7 +89,7 @@ def new_item_scores(
     from assets.serving.recommend import new_item_batches, placed_new_items
 
     parts = Parts.of(splits)
-    model = placing[PLACING_MODEL].best()[0]
+    model = current.models(PLACING_MODEL).best()[0]
     new, scorer = placed_new_items(model, item_index, image_embeddings, text_embeddings)
     users = np.unique(parts.pairs(TRAIN)[0]).astype(np.int64)
     ids = user_ids_of(interactions), item_index["item_id"].combine_chunks().take(pa.array(new))

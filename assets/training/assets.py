@@ -1,4 +1,4 @@
-"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model: what scores every user and item."""
+"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model → current, those that are served."""
 
 import shutil
 import time
@@ -10,13 +10,22 @@ import scipy.sparse as sp
 
 from assets.dataset import GPU, Stage, dataset_asset
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from assets.settings import EaseSettings, ItemKnnSettings, ModelSettings, StageSettings, TuningSettings
+from assets.settings import (
+    EaseSettings,
+    ItemKnnSettings,
+    ModelSettings,
+    PromotionSettings,
+    StageSettings,
+    TuningSettings,
+)
 from assets.training.configured import chosen_version, tuned_values
+from assets.training.promotion import MEASURED, candidate, chosen
 from models.spaces import searched_version
-from models.zoo import BEST_MODEL, COUNTED, LEARNED, Kind
+from models.zoo import BEST_MODEL, COUNTED, LEARNED, SERVED, Kind
 from storage.arrays import NearestItems
 from storage.io_managers import Made
 from storage.models import SavedModels
+from storage.releases import find_pointer, prune, read_release
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -129,3 +138,24 @@ def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: Saved
         trained = (cast(dict[str, float], stage.manifest(name).facts["train_s"])[one] for name, one in parts)
         facts["train_s"][fit.name] += sum(trained)
     return made
+
+
+@dataset_asset(group="training", kinds={"json"}, code_version="1", io_manager="releases", deps=SERVED)
+def current(stage: Stage, config: PromotionSettings) -> Made:
+    """The models that are served: those trained last, unless their validation metric collapsed or they were taken back.
+
+    Recommendations, report and exports read models through it.
+    """
+    root, name = stage.root, stage.dataset.name
+    pointer = find_pointer(root, name)
+    served = read_release(root, name, pointer.version) if pointer else None
+    new = candidate(name, {model: stage.manifest(model) for model in SERVED})
+    release = chosen(new, served, pointer, config)
+    facts = {
+        MEASURED: release.validation,
+        "of_the_candidate": new.validation,
+        "of_the_one_before": served.validation if served else "none",
+        "moved": served is None or release.version != served.version,
+        "taken_back": new.version != release.version,
+    }
+    return Made(release, facts, published=lambda: prune(root, name, config.keep_versions))

@@ -1,0 +1,187 @@
+"""Which models are served: immutable releases of a dataset, and a pointer that moves from one to the next and back.
+
+data/current/DATASET/VERSION.json   a release: the manifests of its models
+data/current/DATASET.json           the pointer, for whoever serves: paths of the models and of the recommendations
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydantic
+
+from storage.errors import InputError
+from storage.layout import DataRoot, Manifest
+from storage.models import SavedModels, read_models
+from storage.publish import publish_bytes, remove
+
+CURRENT, RECOMMENDATIONS = "current", "recommendations"
+
+
+class Release(pydantic.BaseModel):
+    """Models that were trained on the same data, named by their versions, and how good the best of them is."""
+
+    version: str
+    dataset: str
+    validation: float
+    models: dict[str, Manifest]
+
+    @classmethod
+    def of(cls, dataset: str, validation: float, models: dict[str, Manifest]) -> "Release":
+        named = json.dumps({name: one.data_version for name, one in models.items()}, sort_keys=True)
+        version = hashlib.sha256(named.encode()).hexdigest()[:16]
+        return cls(version=version, dataset=dataset, validation=validation, models=models)
+
+
+class Pointer(pydantic.BaseModel):
+    """What is served now, with the releases before it (the oldest first) and those that were taken back."""
+
+    version: str
+    models: dict[str, str]  # paths below the data root
+    recommendations: str | None = None
+    earlier: list[str] = []
+    withdrawn: list[str] = []
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The models that are served, loaded when they are asked for."""
+
+    root: DataRoot
+    release: Release
+
+    def models(self, name: str) -> SavedModels:
+        """All fits of one model.
+
+        Raises:
+            InputError: the release has no such model, or its files are not what they were.
+        """
+        if name not in self.release.models:
+            raise InputError(f"the promoted models have no {name}; materialize {name} and then {CURRENT}")
+        return read_models(self.root.artefact(self.release.models[name]))
+
+
+def find_pointer(root: DataRoot, dataset: str) -> Pointer | None:
+    """The pointer of a dataset; None before anything was promoted.
+
+    Raises:
+        InputError: it is there and cannot be read.
+    """
+    path = root.path(CURRENT, dataset, ".json")
+    try:
+        return Pointer.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except pydantic.ValidationError:
+        raise InputError(f"the pointer {path.name} of {CURRENT} is unreadable; delete it and materialize it") from None
+
+
+def read_release(root: DataRoot, dataset: str, version: str) -> Release:
+    """One release.
+
+    Raises:
+        InputError: it is gone or cannot be read.
+    """
+    try:
+        return Release.model_validate_json(release_path(root, dataset, version).read_bytes())
+    except (FileNotFoundError, pydantic.ValidationError):
+        raise InputError(f"release {version} of {dataset} is gone or unreadable; materialize {CURRENT} again") from None
+
+
+def release_path(root: DataRoot, dataset: str, version: str) -> Path:
+    return root.path(CURRENT, dataset) / f"{version}.json"
+
+
+def promote(root: DataRoot, release: Release) -> Path:
+    """Write a release, move the pointer to it, and give its path; what is served already stays as it is."""
+    path = release_path(root, release.dataset, release.version)
+    publish_bytes(path, release.model_dump_json(indent=1).encode())
+    pointer = find_pointer(root, release.dataset)
+    earlier = [*pointer.earlier, pointer.version] if pointer else []
+    withdrawn = pointer.withdrawn if pointer else []
+    _point(
+        root,
+        release,
+        earlier=[one for one in earlier if one != release.version],
+        withdrawn=[one for one in withdrawn if one != release.version],
+    )
+    return path
+
+
+def show_recommendations(root: DataRoot, dataset: str) -> None:
+    """Let the pointer name the newest recommendations of what it points to."""
+    if pointer := find_pointer(root, dataset):
+        release = read_release(root, dataset, pointer.version)
+        _point(root, release, earlier=pointer.earlier, withdrawn=pointer.withdrawn)
+
+
+def roll_back(root: DataRoot, dataset: str) -> Pointer:
+    """Serve the release before, with its recommendations; the one that is taken back is not promoted again by itself.
+
+    Raises:
+        InputError: there is none before, or its files are not what they were: then nothing has changed.
+    """
+    pointer = find_pointer(root, dataset)
+    if pointer is None or not pointer.earlier:
+        raise InputError(f"of {CURRENT} there is no release before the one that is served")
+    *earlier, version = pointer.earlier
+    release = read_release(root, dataset, version)
+    for manifest in release.models.values():
+        root.artefact(manifest)
+    heads = [root.find_manifest(CURRENT, dataset, f"/{version}"), recommended(root, dataset, version)]
+    for manifest in filter(None, heads):
+        root.artefact(manifest)
+        root.write_manifest(manifest)
+    return _point(root, release, earlier=earlier, withdrawn=[*pointer.withdrawn, pointer.version])
+
+
+def recommended(root: DataRoot, dataset: str, version: str) -> Manifest | None:
+    """The newest recommendations that were made by the models of a release."""
+    made = [one for one in _versions(root, RECOMMENDATIONS, dataset) if one.recipe.inputs.get(CURRENT) == version]
+    return max(made, key=lambda one: one.made_at, default=None)
+
+
+def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
+    """Delete releases older than the last `keep`, with the models and recommendations that only they name.
+
+    What was made last of anything stays. Gives the paths of what was deleted, below the data root.
+    """
+    pointer = find_pointer(root, dataset)
+    if pointer is None:
+        return []
+    kept = [*pointer.earlier, pointer.version][-keep:]
+    releases = [read_release(root, dataset, version) for version in kept]
+    named = {one.path for release in releases for one in release.models.values()}
+    named |= {one.path for version in kept if (one := recommended(root, dataset, version))}
+    named |= {str(release_path(root, dataset, version).relative_to(root.root)) for version in kept}
+    assets = {name for release in releases for name in release.models} | {CURRENT, RECOMMENDATIONS}
+    named |= {one.path for asset in assets if (one := root.find_manifest(asset, dataset))}
+    gone = [one for asset in sorted(assets) for one in _versions(root, asset, dataset) if one.path not in named]
+    for manifest in gone:
+        remove(root.root / manifest.path)
+        remove(root.manifest_path(manifest.asset, dataset, f"/{manifest.data_version}"))
+    if pointer.earlier != kept[:-1]:
+        _point(root, releases[-1], earlier=kept[:-1], withdrawn=pointer.withdrawn)
+    return [manifest.path for manifest in gone]
+
+
+def _point(root: DataRoot, release: Release, earlier: list[str], withdrawn: list[str]) -> Pointer:
+    made = recommended(root, release.dataset, release.version)
+    pointer = Pointer(
+        version=release.version,
+        models={name: manifest.path for name, manifest in release.models.items()},
+        recommendations=made.path if made else None,
+        earlier=earlier,
+        withdrawn=withdrawn,
+    )
+    publish_bytes(root.path(CURRENT, release.dataset, ".json"), pointer.model_dump_json(indent=1).encode())
+    return pointer
+
+
+def _versions(root: DataRoot, asset: str, dataset: str) -> Iterable[Manifest]:
+    """The manifests of the versions of an asset that are there."""
+    for path in sorted(root.path(asset, dataset).glob("*.manifest.json")):
+        if manifest := root.find_manifest(asset, dataset, f"/{path.name.removesuffix('.manifest.json')}"):
+            yield manifest
