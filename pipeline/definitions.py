@@ -11,6 +11,7 @@ from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.serving import assets as serving
 from assets.training import assets as training
+from pipeline.automation import automated, automation
 from pipeline.doctor import doctor
 from pipeline.jobs import refresh, weekly_refresh
 from pipeline.presence import presence
@@ -31,13 +32,17 @@ from storage.layout import DataRoot
 def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
     """The project, storing below `data_root`."""
     return dg.Definitions(
-        assets=linked_to_git(
-            dg.load_assets_from_modules([ingest, interactions, features, graph, training, serving, evaluation, exports])
+        assets=automated(
+            linked_to_git(
+                dg.load_assets_from_modules(
+                    [ingest, interactions, features, graph, training, serving, evaluation, exports]
+                )
+            )
         ),
         asset_checks=dg.load_asset_checks_from_modules([checks, guards]),
         jobs=[refresh],
         schedules=[weekly_refresh],
-        sensors=[doctor],
+        sensors=[doctor, automation],
         resources={
             "catalogue": catalogue,
             "data_root": data_root,
