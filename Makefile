@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class
 
-.PHONY: help run run-all ui doctor test test-long lint bench collect clean home
+.PHONY: help run run-all ui doctor restore rollback catch-up test test-long lint bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -20,6 +20,9 @@ help: ## this list
 	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
 	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000, the reports on port 3001"
 	@echo "make doctor                 clear away what runs left behind whose process is gone (make run and make ui do it too)"
+	@echo "make catch-up [DATASET=…]   make what is out of date, of one dataset or of all enabled ones"
+	@echo "make rollback DATASET=…     serve the models and recommendations before the ones that are served now"
+	@echo "make restore DATASET=…      put back the table before one that failed a check"
 	@echo "make test                   the tests, in minutes"
 	@echo "make test-long              the tests that take longer"
 	@echo "make lint                   lint, format, types, import walls"
@@ -59,6 +62,12 @@ bench: .venv/.test
 
 doctor: home
 	@$(COMMAND) doctor
+
+restore rollback: home
+	@$(COMMAND) $@ $(DATASET)
+
+catch-up: home doctor
+	@$(COMMAND) catch-up '$(if $(filter file,$(origin DATASET)),*,$(DATASET))'
 
 collect: home
 	@$(COMMAND) collect

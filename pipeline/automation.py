@@ -45,9 +45,10 @@ class Enabled(AutomationCondition):
 
 def _where(context: dg.AutomationContext, names: Iterable[str]) -> dg.AutomationResult:
     """The candidates among these datasets."""
+    assert context.partitions_def is not None  # every asset has the datasets as its partitions
     found = context.candidate_subset.expensively_compute_partition_keys() & set(names)
-    view = context.asset_graph_view
-    return dg.AutomationResult(context, view.get_subset_from_partition_keys(context.key, context.partitions_def, found))
+    subset = context.asset_graph_view.get_subset_from_partition_keys(context.key, context.partitions_def, found)
+    return dg.AutomationResult(context, subset)
 
 
 follow_changes = (

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 if TYPE_CHECKING:
     from dagster import DagsterEventType, EventLogEntry
 
+from pipeline import mending
 from storage.catalogue import Dataset, load_catalogue
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
@@ -43,53 +44,6 @@ def home(_: str) -> None:
             DagsterInstance.get().dispose()
     if own:  # bare `dagster` commands look here
         (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\nGOMP_SPINCOUNT=1000\n")
-
-
-def doctor(_: str) -> None:
-    """Report runs whose process is gone as failed, and clear away what they left behind."""
-    from dagster import DagsterInstance
-
-    from pipeline.doctor import diagnose
-
-    with DagsterInstance.get() as instance:
-        for sentence in diagnose(instance, DataRoot.from_environment()):
-            print(sentence)
-
-
-def restore(name: str) -> None:
-    """Put back the generation before of every table of a dataset that has failed a check."""
-    from storage.generations import failed_tables, restore_previous
-    from storage.locks import dataset_lock
-
-    root = DataRoot.from_environment()
-    try:
-        with dataset_lock(root.work, name, "of make restore"):
-            restored = [restore_previous(root, asset, name) for asset in failed_tables(root, name)]
-    except InputError as error:
-        raise InputError(f"Dataset {name}: {error}.") from error
-    if not restored:
-        raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
-    for manifest in restored:
-        print(f"{manifest.asset} of {name}: the generation before is back ({manifest.rows or 0:,} rows).")
-    print(f"What was built on it since is out of date: `make catch-up DATASET={name}`.")
-
-
-def rollback(name: str) -> None:
-    """Serve the models and recommendations before the ones that are served now."""
-    from storage.locks import dataset_lock
-    from storage.releases import roll_back
-
-    root = DataRoot.from_environment()
-    try:
-        with dataset_lock(root.work, name, "of make rollback"):
-            pointer = roll_back(root, name)
-    except InputError as error:
-        raise InputError(f"Dataset {name}: {error}.") from error
-    print(f"{name} is served by release {pointer.version} again; {pointer.withdrawn[-1]} is taken back.")
-    if pointer.recommendations:
-        print(f"Recommendations: {pointer.recommendations}")
-    else:
-        print(f"It has no recommendations yet: `make run DATASET={name}` makes them.")
 
 
 def check(name: str) -> None:
@@ -201,8 +155,8 @@ def _failed_checks(name: str) -> list[str]:
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
-  "home": home, "doctor": doctor, "restore": restore, "rollback": rollback,
-    "check": check, "show": show, "why": why, "collect": collect
+    "home": home, "check": check, "show": show, "why": why, "collect": collect,
+    "doctor": mending.doctor, "restore": mending.restore, "rollback": mending.rollback, "catch-up": mending.catch_up,
 }  # fmt: skip
 
 

@@ -1,0 +1,80 @@
+"""What `make` calls to mend things: clear away what the dead left, put back what was, make what is out of date."""
+
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from storage.catalogue import load_catalogue
+from storage.errors import InputError
+from storage.layout import DataRoot
+
+EVERY = "*"  # in place of a dataset's name: all enabled ones
+
+
+def doctor(_: str) -> None:
+    """Report runs whose process is gone as failed, and clear away what they left behind."""
+    from dagster import DagsterInstance
+
+    from pipeline.doctor import diagnose
+
+    with DagsterInstance.get() as instance:
+        for sentence in diagnose(instance, DataRoot.from_environment()):
+            print(sentence)
+
+
+def restore(name: str) -> None:
+    """Put back the generation before of every table of a dataset that has failed a check."""
+    from storage.generations import failed_tables, restore_previous
+    from storage.locks import dataset_lock
+
+    root = DataRoot.from_environment()
+    try:
+        with dataset_lock(root.work, name, "of make restore"):
+            restored = [restore_previous(root, asset, name) for asset in failed_tables(root, name)]
+    except InputError as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+    if not restored:
+        raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
+    for manifest in restored:
+        print(f"{manifest.asset} of {name}: the generation before is back ({manifest.rows or 0:,} rows).")
+    print(f"What was built on it since is out of date: `make catch-up DATASET={name}`.")
+
+
+def rollback(name: str) -> None:
+    """Serve the models and recommendations before the ones that are served now."""
+    from storage.locks import dataset_lock
+    from storage.releases import roll_back
+
+    root = DataRoot.from_environment()
+    try:
+        with dataset_lock(root.work, name, "of make rollback"):
+            pointer = roll_back(root, name)
+    except InputError as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+    print(f"{name} is served by release {pointer.version} again; {pointer.withdrawn[-1]} is taken back.")
+    if pointer.recommendations:
+        print(f"Recommendations: {pointer.recommendations}")
+    else:
+        print(f"It has no recommendations yet: `make run DATASET={name}` makes them.")
+
+
+def catch_up(name: str) -> None:
+    """Make what is out of date of a dataset, or of every enabled one: what automation will not ask for by itself."""
+    from pipeline.catch_up import out_of_date
+    from pipeline.definitions import defs
+
+    root, failed = DataRoot.from_environment(), []
+    for dataset in load_catalogue().enabled if name == EVERY else [name]:
+        stale = out_of_date(defs, root, dataset)
+        print(f"{dataset}: {', '.join(stale) or 'nothing'} is out of date.", flush=True)
+        if stale and subprocess.run(materialize(dataset, stale)).returncode:
+            failed.append(dataset)
+    if failed:
+        raise InputError(f"{', '.join(failed)}: the run failed; what Dagster says above tells why.")
+
+
+def materialize(dataset: str, assets: Sequence[str]) -> list[str]:
+    """The command that makes some assets of a dataset in one run."""
+    selection = " or ".join(f'key:"{asset}"' for asset in assets)
+    dagster = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "pipeline.definitions"]
+    return [*dagster, "--partition", dataset, "--select", selection]
