@@ -8,8 +8,9 @@ from assets.checking import dataset_check
 from assets.checks import passed_if
 from assets.in_force import settings_in_force
 from assets.settings import GuardSettings
+from storage.catalogue import Dataset
 from storage.generations import find_previous
-from storage.layout import Manifest
+from storage.layout import DataRoot, Manifest
 
 NO_COLLAPSE = "It has not lost more of its rows against the generation before than `max_row_drop`."
 COVERED = "The share of items with a vector has not fallen by more than `max_coverage_drop`."
@@ -71,14 +72,18 @@ def text_embeddings_cover(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
     return coverage_kept(context, "text_embeddings")
 
 
-@dataset_check("report", "It is younger than the dataset's `max_age_days`, if it has one.", blocking=False)
-def report_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-    """A warning, for a schedule to ask for: Dagster's own freshness policies know no partitions."""
-    most = guards_of(context).max_age_days
-    made_at = context.resources.data_root.manifest("report", context.partition_key).made_at
-    days = max(0.0, time.time() - made_at / 1000) / 86_400  # a clock that went back makes nothing old
+def age_of_report(root: DataRoot, dataset: Dataset) -> dg.AssetCheckResult:
+    """Whether the report of a dataset is younger than its `max_age_days`; one that is not is a warning."""
+    most = settings_in_force(GuardSettings, dataset, {})[0].max_age_days
+    days = max(0.0, time.time() - root.manifest("report", dataset.name).made_at / 1000) / 86_400
     return dg.AssetCheckResult(
         passed=most is None or days <= most,
         severity=dg.AssetCheckSeverity.WARN,
         metadata={"age_days": days, "max_age_days": "none" if most is None else most},
     )
+
+
+@dataset_check("report", "It is younger than the dataset's `max_age_days`, if it has one.", blocking=False)
+def report_fresh(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """Of a report that was just made, this holds; the job `freshness` looks again later."""
+    return age_of_report(context.resources.data_root, context.resources.catalogue.dataset(context.partition_key))

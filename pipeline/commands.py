@@ -104,18 +104,14 @@ def show(name: str) -> None:
 
 def why(name: str) -> None:
     """Print in one sentence why the last run failed."""
-    from dagster import DagsterEventType
+    from dagster import DagsterInstance
 
-    for entry in _last_events(name, DagsterEventType.STEP_FAILURE):
-        failure = entry.dagster_event.step_failure_data if entry.dagster_event else None
-        if failure is None:
-            continue
-        error = failure.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        given = failure.user_failure_data
-        raise InputError((given and given.description) or (error.message.strip() if error else "the step failed"))
-    raise InputError(f"Dataset {name}: the run did not start; what Dagster says above tells why.")
+    from pipeline.reasons import last_run, reason_of
+
+    with DagsterInstance.get() as instance:
+        run_id = last_run(instance, name)
+        reason = reason_of(instance, run_id) if run_id else None
+    raise InputError(reason or f"Dataset {name}: the run did not start; what Dagster says above tells why.")
 
 
 def collect(_: str) -> None:

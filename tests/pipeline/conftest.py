@@ -16,7 +16,8 @@ class Pipeline:
 
     def __init__(self, folder: Path):
         self.root = DataRoot(folder)
-        self.definitions = assemble(self.root, load_catalogue())
+        self.catalogue = load_catalogue()
+        self.definitions = assemble(self.root, self.catalogue)
         self.instance = dg.DagsterInstance.ephemeral()
 
     def run(
