@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ from storage.errors import InputError
 from storage.history import append_run, read_history
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import publish_bytes, publishing, remove
-from storage.remote import BATCH_BYTES, Remote, batches
+from storage.remote import BATCH_BYTES, Found, Remote, batches
 from tests.storage.s3_server import SECRET, S3Server, s3_server, stalling_wire
 from tests.storage.test_collect import keep, kept, publish
 from tests.storage.test_embedding_store import CLIP
@@ -185,6 +186,22 @@ class TestPulling:
         pull_again(other)
         assert mirrored(other) == {"export/shop/a": b"1", "export/shop/mine": b"never published"}
 
+    def test_what_is_published_while_the_store_is_listed_stays(
+        self, one: DataRoot, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert one.mirror
+        find = one.mirror.remote.find
+
+        def slow(key: str = "", folder: bool = True) -> dict[str, Found]:
+            found = find(key, folder)
+            if not key:
+                publish_bytes(one.path("a", "shop", ".parquet"), b"rows")
+            return found
+
+        monkeypatch.setattr(one.mirror.remote, "find", slow)
+        one.pull("shop")
+        assert mirrored(one) == {"a/shop.parquet": b"rows"}
+
     def test_some_assets_alone(self, one: DataRoot, other: DataRoot) -> None:
         for name in ("report", "items", "embeddings"):
             publish_bytes(one.path(name, "shop", ".html"), b"")
@@ -256,10 +273,12 @@ class TestFaults:
         with stalling_wire(s3.port, 1 << 20) as (endpoint, stalled):
             process = self.run(other, other.mirror.remote.url, endpoint, "root.pull('shop')")
             assert stalled.wait(60)
+            while not any(path.stat().st_size for path in other.work.rglob("*.pulling/*")):
+                assert process.poll() is None, "it ended by itself"
+                time.sleep(0.05)
             process.kill()
             process.wait()
         assert mirrored(other) == {}
-        assert list(other.work.rglob("*.pulling/*"))  # it was under way
         other.pull("shop")
         assert mirrored(other) == {"a/shop.bin": bytes(1 << 22)}
         assert not list(other.work.rglob("*.pulling"))
