@@ -144,6 +144,7 @@ def dataset_asset(
 
 def _stage(context: dg.AssetExecutionContext) -> Stage:
     dataset = context.resources.catalogue.dataset(context.partition_key)
+    context.resources.data_root.pull(dataset.name)
     return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
 
 

@@ -59,6 +59,7 @@ def check(name: str) -> None:
         check_local(dataset, "metadata")
         for kind in ALL_SETTINGS:
             settings_in_force(kind, dataset, {})
+        DataRoot.from_environment().pull(name, [])  # of no asset: whether it can be had at all
         _check_weights(dataset)
     except (InputError, ModelError) as error:
         raise InputError(f"Dataset {name}: {error}.") from error
@@ -85,6 +86,7 @@ def _check_weights(dataset: Dataset) -> None:
 def show(name: str) -> None:
     """Print the leaderboard of a dataset as a table, what its checks found, and where the report lies."""
     root = DataRoot.from_environment()
+    root.pull(name, ["leaderboard", "report"])
     board = pq.read_table(root.artefact(root.manifest("leaderboard", name))).to_pandas()
     best = board[(board["stratum"] == "all") & (board["block"] == "open") & (board["status"] == "ok")].copy()
     best["shown"] = [SHOWN.get(key, "") for key in zip(best["metric"], best["k"], strict=True)]

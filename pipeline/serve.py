@@ -4,10 +4,13 @@ Arguments are those of `dagster dev`.
 """
 
 import html
+import math
 import os
 import signal
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +22,9 @@ from urllib.parse import quote, unquote, urlsplit
 from assets.evaluation.address import HOST, report_port
 from storage.errors import InputError
 from storage.layout import DataRoot
+from storage.mirror import mirror_of
 
+FOLLOW_S = 5.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -29,13 +34,27 @@ class ReportServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, folder: Path, port: int):
-        self.folder = folder
+        self.folder, self.mirror = folder, mirror_of(folder)
+        self._looked = -math.inf
+        self._follower = ThreadPoolExecutor(1, "follower")  # one for all requests: each thread has clients of its own
         super().__init__((HOST, port), ReportHandler)
 
     def pages(self) -> dict[str, Path]:
         """The pages by name; a request can only choose among them."""
+        self._follow()
         found = (path for path in self.folder.glob("[!.]*.html") if path.is_file() and not path.is_symlink())
         return {path.name: path for path in sorted(found)}
+
+    def _follow(self) -> None:
+        """Bring here what a remote has, at most every FOLLOW_S; where it cannot be had, what is here is served."""
+        now = time.monotonic()
+        if self.mirror is None or now - self._looked < FOLLOW_S:
+            return
+        self._looked = now
+        try:
+            self._follower.submit(self.mirror.pull, _is_page, wait=False).result()
+        except InputError as error:
+            print(f"The reports may be old: {error}.", file=sys.stderr)
 
 
 class ReportHandler(BaseHTTPRequestHandler):
@@ -68,6 +87,10 @@ class ReportHandler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: the terminal is Dagster's."""
+
+
+def _is_page(key: str) -> bool:
+    return key.startswith("report/") and key.endswith(".html")
 
 
 def contents(names: list[str]) -> bytes:
@@ -118,7 +141,12 @@ def run_dagster(arguments: list[str]) -> int:
 
 
 def main() -> int:
-    serve_reports(DataRoot.from_environment().root / "report")
+    try:
+        root = DataRoot.from_environment()
+    except InputError as error:
+        print(f"{error}.", file=sys.stderr)
+        return 1
+    serve_reports(root.root / "report")
     return run_dagster(sys.argv[1:])
 
 

@@ -1,6 +1,5 @@
 """Deletes the vectors that no published table names any more."""
 
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import pyarrow.parquet as pq
 from storage.embedding_store import FOLDER, publish_shard, read_shards, unused
 from storage.errors import InputError
 from storage.layout import DataRoot
+from storage.publish import remove
+from storage.schemas import SCHEMAS
 from storage.tables import facts_of
 
 
@@ -35,6 +36,8 @@ def collect_vectors(root: DataRoot) -> Collected:
         InputError: vectors are in use right now, or a table cannot be read, so that nobody knows what it names.
     """
     with unused(root):
+        if root.mirror:
+            root.mirror.pull(_may_name_vectors)
         named = named_content(root)
         kept = deleted = freed = 0
         for folder in sorted(path for path in (root.root / FOLDER).glob("*/") if path.is_dir()):
@@ -46,7 +49,7 @@ def collect_vectors(root: DataRoot) -> Collected:
             freed += before - sum(path.stat().st_size for path in folder.glob("*.arrow"))
             kept, deleted = kept + stay, deleted + go
             if not any(folder.glob("*.arrow")):
-                shutil.rmtree(folder)
+                remove(folder)
         return Collected(kept, deleted, freed)
 
 
@@ -65,6 +68,12 @@ def named_content(root: DataRoot) -> dict[str, pa.Array]:
     return {space: pa.concat_arrays(parts).unique() for space, parts in named.items()}
 
 
+def _may_name_vectors(key: str) -> bool:
+    """Whether a file has vectors, or may be a table of embeddings: these alone have no schema of their own."""
+    asset = key.split("/")[0]
+    return asset == FOLDER or (asset not in SCHEMAS and key.endswith(".parquet"))
+
+
 def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
     """Collect one space; return how many vectors stayed and how many are gone."""
     shards = read_shards(folder)
@@ -81,5 +90,5 @@ def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
     # Last, and not what was just written: rows that stay may be, byte by byte, another shard that goes.
     for shard in shards:
         if shard.path not in staying:
-            shard.path.unlink()
+            remove(shard.path)
     return int(stays.sum()), int((~stays).sum())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from storage.errors import InputError
 from storage.layout import DataRoot, Manifest
-from storage.publish import publishing
+from storage.publish import publishing, remove
 
 PREVIOUS = ".previous"
 
@@ -34,8 +34,8 @@ def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
 def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
     """Let go of the generation before; its manifest goes first, as it came last."""
     if (manifest := find_previous(root, asset, dataset)) is not None:
-        root.manifest_path(asset, dataset, PREVIOUS).unlink()
-        (root.root / manifest.path).unlink(missing_ok=True)
+        remove(root.manifest_path(asset, dataset, PREVIOUS))
+        remove(root.root / manifest.path)
 
 
 def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> None:

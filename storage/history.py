@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage.layout import DataRoot, Manifest
+from storage.publish import publishing, remove
 from storage.schemas import SCHEMAS
 from storage.tables import read_table, write_table
 
@@ -80,7 +82,9 @@ def _read(path: Path) -> pa.Table:
             raise pa.ArrowInvalid("it has other columns")
     except (pa.ArrowException, OSError) as error:
         aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
-        path.rename(aside)
+        with publishing(aside) as partial:
+            shutil.copyfile(path, partial)
+        remove(path)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         logger.warning(f"{path} cannot be read ({reason}); it is kept as {aside.name}, and a new history begins")
         return SCHEMAS[TABLE].empty_table()

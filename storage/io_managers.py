@@ -129,11 +129,12 @@ class PublishingIOManager(dg.IOManager):
             made_at=time.time_ns() // 1_000_000,
             read=obj.read,
         )
-        if self.versioned:
-            self.root.write_manifest(manifest, f"/{manifest.data_version}")
-        self.root.write_manifest(manifest)
-        if obj.made.published:
-            obj.made.published()
+        with as_failure(obj.dataset, InputError):
+            if self.versioned:
+                self.root.write_manifest(manifest, f"/{manifest.data_version}")
+            self.root.write_manifest(manifest)
+            if obj.made.published:
+                obj.made.published()
         obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
         obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
@@ -262,7 +263,7 @@ def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
         "path": dg.MetadataValue.path(str(path)),
         "bytes": manifest.bytes,
         "seconds": _shown(manifest.seconds),
-        "dagster/uri": path.as_uri(),
+        "dagster/uri": root.uri(path),
     }
     if manifest.rows is not None:
         facts["dagster/partition_row_count"] = manifest.rows

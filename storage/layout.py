@@ -9,7 +9,7 @@ data/.work/                         what is not finished yet
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +17,9 @@ from pathlib import Path
 import pydantic
 
 from storage.errors import InputError
+from storage.mirror import Mirror, mirror_at
 from storage.publish import publish_bytes, sha256_of
+from storage.remote import is_url
 
 logger = logging.getLogger(__name__)
 
@@ -60,19 +62,38 @@ class Manifest(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class DataRoot:
-    """The folder below which everything is stored."""
+    """The folder below which everything is stored, which may be the mirror of a remote."""
 
     root: Path
+    mirror: Mirror | None = None
 
     @classmethod
     def from_environment(cls) -> "DataRoot":
-        """`REC_DATA`, or `data/` in the project."""
-        return cls(Path(os.environ.get("REC_DATA") or PROJECT_ROOT / "data").absolute())
+        """`REC_DATA`, a folder or any URL that fsspec knows, or `data/` in the project."""
+        given = os.environ.get("REC_DATA") or str(PROJECT_ROOT / "data")
+        return cls.at(given, _work(PROJECT_ROOT / "data" / ".work")) if is_url(given) else cls(Path(given).absolute())
+
+    @classmethod
+    def at(cls, url: str, work: Path) -> "DataRoot":
+        """What lies at a URL, by its mirror below the local folder `work`."""
+        mirror = mirror_at(url, work)
+        return cls(mirror.folder, mirror)
 
     @property
     def work(self) -> Path:
         """The folder of what is not finished yet, always local: `REC_WORK`, or `.work/` below the root."""
-        return Path(os.environ.get("REC_WORK") or self.root / ".work").absolute()
+        return _work(self.mirror.work if self.mirror else self.root / ".work")
+
+    def pull(self, dataset: str, assets: Collection[str] | None = None) -> None:
+        """Bring here what a remote has of a dataset, or of some of its assets alone, once a process and dataset."""
+        if self.mirror:
+            self.mirror.pull_once(dataset, assets)
+
+    def uri(self, path: Path) -> str:
+        """Where a path of the root lies for everybody who has access to it."""
+        if self.mirror and path.is_relative_to(self.root):
+            return self.mirror.remote.uri(self.mirror.key(path))
+        return path.as_uri()
 
     def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
         return self.root / asset / f"{dataset}{suffix}"
@@ -87,6 +108,7 @@ class DataRoot:
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
         """The manifest of an artefact, or None where it was never made."""
+        self.pull(dataset)
         path = self.manifest_path(asset, dataset, which)
         if not path.exists():
             return None
@@ -141,6 +163,14 @@ class DataRoot:
                 f"materialize {manifest.asset} again"
             )
         return path
+
+
+def _work(default: Path) -> Path:
+    """`REC_WORK`, or `default`."""
+    given = os.environ.get("REC_WORK") or str(default)
+    if is_url(given):
+        raise InputError("REC_WORK is a URL; what is not finished yet lies in a local folder")
+    return Path(given).absolute()
 
 
 def _checksum(path: Path) -> str:

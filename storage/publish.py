@@ -1,4 +1,8 @@
-"""Every file appears whole or not at all: write beside the target, flush to disk, then rename."""
+"""Every file appears whole or not at all: write beside the target, flush to disk, then rename.
+
+Nothing is published or deleted in any other way: below the mirror of a remote, the remote gets it first, so that
+whatever fails or is killed on the way leaves nothing here that is not there.
+"""
 
 import hashlib
 import os
@@ -7,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.mirror import mirror_of
+
 
 @contextmanager
 def publishing(target: Path) -> Iterator[Path]:
@@ -14,6 +20,9 @@ def publishing(target: Path) -> Iterator[Path]:
 
     The path yielded does not exist yet: the caller makes a file or a folder of it. A folder that is there already is
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
+
+    Raises:
+        InputError: a remote cannot be had; nothing has changed here then.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
@@ -23,8 +32,11 @@ def publishing(target: Path) -> Iterator[Path]:
         if partial.is_dir():
             for path in partial.rglob("*"):
                 _flush(path)
-            if target.exists() and sha256_of(target) == sha256_of(partial):
-                return
+        is_kept = partial.is_dir() and target.exists() and sha256_of(target) == sha256_of(partial)
+        if mirror := mirror_of(target):
+            mirror.upload(target if is_kept else partial, target)
+        if is_kept:
+            return
         _flush(partial)
         if partial.is_dir() and target.exists():
             _exchange(partial, target)
@@ -42,7 +54,13 @@ def publish_bytes(target: Path, content: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Delete a published file or folder; where there is none, nothing happens."""
+    """Delete what was published at `path`, a file or a folder, where there is any.
+
+    Raises:
+        InputError: a remote cannot be had; nothing has changed here then.
+    """
+    if mirror := mirror_of(path):
+        mirror.remove(path)
     _remove(path)
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
-from storage.publish import publish_bytes
+from storage.publish import publish_bytes, publishing
 
 GROUPS = 8  # of each kind
 DAY_MS = 86_400_000
@@ -107,9 +107,11 @@ def write_sample(folder: Path, kind: Literal["reviews", "metadata"], size: Sampl
     else:
         lines = _with_broken(_item_lines(size), BROKEN_ITEMS)
         rng = np.random.default_rng([size.seed, 3])
-        for item in planted_items(size):
-            if item.has_picture:
-                publish_bytes(folder / "images" / f"{item.item_id}.jpg", _picture(item, rng))
+        with publishing(folder / "images") as pictures:
+            pictures.mkdir()
+            for item in planted_items(size):
+                if item.has_picture:
+                    (pictures / f"{item.item_id}.jpg").write_bytes(_picture(item, rng))
     target = folder / f"{kind}.jsonl.gz"
     publish_bytes(target, gzip.compress(b"\n".join(lines) + b"\n", mtime=0))
     return target

@@ -14,8 +14,8 @@ from storage.layout import DataRoot
 class Pipeline:
     """Runs assets of one dataset and tells what came of it."""
 
-    def __init__(self, folder: Path):
-        self.root = DataRoot(folder)
+    def __init__(self, root: Path | DataRoot):
+        self.root = root if isinstance(root, DataRoot) else DataRoot(root)
         self.catalogue = load_catalogue()
         self.definitions = assemble(self.root, self.catalogue)
         self.instance = dg.DagsterInstance.ephemeral()
