@@ -44,8 +44,10 @@ def initialise() -> None:
 
 def _knock() -> None:
     """Try the server once: Dagster would ask again and again, and end in a traceback."""
-    import psycopg2
-
+    try:
+        import psycopg2
+    except ModuleNotFoundError:
+        raise InputError("DAGSTER_POSTGRES_HOST is set, and the extra 'postgres' is not installed.") from None
     host, port, user, password, database = (os.environ[name] for name in POSTGRES)
     try:
         psycopg2.connect(

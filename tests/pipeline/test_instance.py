@@ -66,6 +66,12 @@ def test_half_a_connection_is_one_sentence(in_postgres: None, monkeypatch: pytes
         instance_settings()
 
 
+def test_a_missing_client_is_one_sentence(in_postgres: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg2", None)  # as if it were not installed
+    with pytest.raises(InputError, match="the extra 'postgres' is not installed"):
+        initialise()
+
+
 @needs_server
 def test_the_instance_of_a_server_is_made_there(server: Postgres, tmp_path: Path) -> None:
     made = make_home(tmp_path, server.environment)
