@@ -45,6 +45,8 @@ def test_every_setting_of_the_project_is_passed_on() -> None:
 
 def test_data_and_work_are_volumes_or_folders_of_the_host() -> None:
     assert services(SECRET)["code"]["volumes"] == ["dagster:/dagster", "data:/data", "work:/work"]
+    for name in ("home", "webserver", "daemon"):  # runs run elsewhere
+        assert services(SECRET)[name]["volumes"] == ["dagster:/dagster"]
     of_the_host = services(SECRET | {"REC_DATA": "/srv/rec", "REC_WORK": "/scratch"})["code"]
     assert of_the_host["volumes"] == ["dagster:/dagster", "/srv/rec:/data", "/scratch:/work"]
     assert (of_the_host["environment"]["REC_DATA"], of_the_host["environment"]["REC_WORK"]) == ("/data", "/work")
