@@ -12,7 +12,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class
 
-.PHONY: help run run-all ui doctor restore rollback catch-up test test-long lint bench collect clean home
+.PHONY: help run run-all ui doctor restore rollback catch-up test test-long lint audit check bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,7 @@ help: ## this list
 	@echo "make test                   the tests, in minutes"
 	@echo "make test-long              the tests that take longer"
 	@echo "make lint                   lint, format, types, import walls"
+	@echo "make check                  lint, and whether a vulnerability of a dependency is known (asks pypi.org)"
 	@echo "make bench                  what it costs: every benchmark at a small size"
 	@echo "make collect                delete the embedding vectors that no published table names"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
@@ -53,6 +54,16 @@ lint: .venv/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec deploy/compose.yaml
+
+# Strict: without it, a package that PyPI tells nothing of passes for sound. Nothing is installed or downloaded.
+AUDIT := --requirement constraints.txt --no-deps --disable-pip --strict --progress-spinner off
+
+audit: .venv/.lint
+	@$(BIN)/pip-audit $(AUDIT) || { echo "constraints.txt is not known to be sound: a vulnerability was found, or the audit" \
+		"could not be made; the lines above say which." >&2; exit 1; }
+
+check: lint audit
 
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.kcore --edges 2000000
@@ -85,9 +96,9 @@ home: .venv/.run
 	@touch $@
 
 .venv/.test: .venv/.run
-	$(PIP) --editable .[sample,test]
+	$(PIP) --editable .[sample,postgres,test]
 	@touch $@
 
 .venv/.lint: .venv/.run
-	$(PIP) --editable .[sample,test,lint]
+	$(PIP) --editable .[sample,postgres,test,lint]
 	@touch $@

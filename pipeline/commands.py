@@ -6,7 +6,6 @@ Each ends with one sentence, on standard error and with exit status 1, where som
 import argparse
 import fcntl
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from dagster import DagsterEventType, EventLogEntry
 
 from pipeline import mending
+from pipeline.instance import initialise, instance_settings, is_in_postgres
 from storage.catalogue import Dataset, load_catalogue
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
@@ -31,17 +31,16 @@ def home(_: str) -> None:
 
     The settings of a home that is not the project's own are left alone.
     """
+    settings = instance_settings()
     folder = Path(os.environ["DAGSTER_HOME"])
     own = folder == PROJECT_ROOT / ".dagster"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if own or not (folder / "dagster.yaml").exists():
-            shutil.copyfile(PROJECT_ROOT / "deploy" / "dagster.yaml", folder / "dagster.yaml")
-        if not (folder / "history").exists():
-            from dagster import DagsterInstance
-
-            DagsterInstance.get().dispose()
+            (folder / "dagster.yaml").write_text(settings)
+        if is_in_postgres() or not (folder / "history").exists():
+            initialise()
     if own:  # bare `dagster` commands look here
         (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\nGOMP_SPINCOUNT=1000\n")
 

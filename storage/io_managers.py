@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
+from safetensors import SafetensorError
 
 from storage.arrays import NearestItems, read_nearest, write_nearest
 from storage.errors import InputError
@@ -34,6 +36,9 @@ from storage.tables import (
     stream_table,
     write_table,
 )
+
+# What the readers raise of a file that is not what it should be, whatever its checksum says.
+UNREADABLE = (ValueError, KeyError, OSError, BadZipFile, SafetensorError, pa.ArrowException)
 
 
 @dataclass(frozen=True)
@@ -141,10 +146,14 @@ class PublishingIOManager(dg.IOManager):
         obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
 
     def load_input(self, context: dg.InputContext) -> Any:
-        with as_failure(context.asset_partition_key, InputError):
-            manifest = self.root.manifest(context.asset_key.path[-1], context.asset_partition_key)
-            path = self.root.artefact(manifest)
-        return self.load(path, context.dagster_type.typing_type)
+        asset, dataset = context.asset_key.path[-1], context.asset_partition_key
+        with as_failure(dataset, InputError):
+            path = self.root.artefact(self.root.manifest(asset, dataset))
+            try:
+                return self.load(path, context.dagster_type.typing_type)
+            except UNREADABLE as error:
+                kind = type(error).__name__
+                raise InputError(f"{asset} of {dataset} cannot be read ({kind}); materialize {asset} again") from error
 
 
 class TablesIOManager(PublishingIOManager):

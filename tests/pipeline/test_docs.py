@@ -4,6 +4,7 @@ It happens in a folder like a checkout, whose data are the sample's. Not typed a
 those of `benchmarks.`, which need data that the project does not bring, and what MMRec and RecBole do.
 """
 
+import ast
 import gzip
 import os
 import re
@@ -19,6 +20,7 @@ from storage.layout import PROJECT_ROOT
 
 PAGES = sorted(path.name for path in (PROJECT_ROOT / "docs").glob("*.md"))
 BLOCK = re.compile(r"^```(bash|python|yaml \S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+TEST = re.compile(r"`(tests/[\w/]+\.py(?:::\w+)+)`")
 NOT_TYPED = re.compile(r"^make |-m benchmarks\.|MMREC/|recbole", re.MULTILINE)
 
 
@@ -65,3 +67,20 @@ def test_what_a_page_says_to_type_works(page: str, checkout: Path) -> None:
 def test_pages_have_something_to_type() -> None:
     typed = [text for page in PAGES for _, text in BLOCK.findall((PROJECT_ROOT / "docs" / page).read_text())]
     assert sum("dagster asset materialize" in text for text in typed) >= 5
+
+
+def test_every_test_that_a_page_names_exists() -> None:
+    named = [place for page in PAGES for place in TEST.findall((PROJECT_ROOT / "docs" / page).read_text())]
+    assert len(named) > 20
+    assert [place for place in named if not _exists(*place.split("::"))] == []
+    assert not _exists("tests/pipeline/test_docs.py", "test_that_is_not_there")
+
+
+def _exists(file: str, *names: str) -> bool:
+    """Whether a file has a test, by its name or by its class and its name."""
+    path = PROJECT_ROOT / file
+    found: list[ast.AST] = [ast.parse(path.read_text())] if path.is_file() else []
+    for name in names:
+        inside = [child for node in found for child in ast.iter_child_nodes(node)]
+        found = [node for node in inside if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    return bool(found)
