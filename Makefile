@@ -10,7 +10,7 @@ DAGSTER := $(BIN)/dagster
 export DAGSTER_HOME ?= $(CURDIR)/.dagster
 # Threads of torch that wait for each other give the core away soon: on a busy machine training is then 8 times faster.
 export GOMP_SPINCOUNT = 1000
-export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class
+export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter
 
 .PHONY: help run run-all ui doctor restore rollback catch-up test test-long lint audit check bench collect clean home
 .DEFAULT_GOAL := help

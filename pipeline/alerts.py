@@ -6,7 +6,7 @@ A notifier is a function of one alert. One that cannot be had, or that fails, br
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 import dagster as dg
@@ -76,40 +76,32 @@ def notify(alert: Alert) -> None:
 
 @dg.run_failure_sensor(monitor_all_code_locations=True, default_status=dg.DefaultSensorStatus.RUNNING)
 def run_failures(context: dg.RunFailureSensorContext) -> None:
-    """Tells of every run that failed, with the sentence that says why."""
+    """Tells of every run that failed, with the sentence that says why, and of its checks that did not pass."""
     run = context.dagster_run
     sentence = reason_of(context.instance, run.run_id) or "it ended without a word"
     notify(Alert(RUN_FAILED, run.tags.get(PARTITION, ""), run.run_id, run.job_name, sentence))
-
-
-@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
-def check_failures(context: dg.SensorEvaluationContext) -> dg.SensorResult:
-    """Tells of every check that did not pass, each time once; what was before the first tick is not told."""
-    last, alerts = failed_checks(context.instance, int(context.cursor) if context.cursor else None)
-    for alert in alerts:
+    for alert in of_checks(context.instance, run):
         notify(alert)
-    return dg.SensorResult(skip_reason=f"{len(alerts)} checks did not pass.", cursor=str(last))
 
 
-def failed_checks(instance: dg.DagsterInstance, after: int | None) -> tuple[int, list[Alert]]:
-    """The checks that did not pass since an event, and the last event that was looked at."""
-    if after is None:
-        newest = instance.get_event_records(_evaluations(None), limit=1, ascending=False)
-        return (newest[0].storage_id if newest else 0), []
-    records = instance.get_event_records(_evaluations(after), limit=1000, ascending=True)
-    return (records[-1].storage_id if records else after), list(_alerts(records))
+@dg.run_status_sensor(
+    dg.DagsterRunStatus.SUCCESS, monitor_all_code_locations=True, default_status=dg.DefaultSensorStatus.RUNNING
+)
+def degradations(context: dg.RunStatusSensorContext) -> None:
+    """Tells of every check that did not pass in a run that went through."""
+    for alert in of_checks(context.instance, context.dagster_run):
+        notify(alert)
 
 
-def _evaluations(after: int | None) -> dg.EventRecordsFilter:
-    return dg.EventRecordsFilter(DagsterEventType.ASSET_CHECK_EVALUATION, after_cursor=after)
-
-
-def _alerts(records: Sequence[dg.EventLogRecord]) -> Iterator[Alert]:
-    for record in records:
-        event = record.event_log_entry.dagster_event
+def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Alert]:
+    """The checks of a run that did not pass, with their figures; words may be of the data, and are left out."""
+    for entry in instance.all_logs(run.run_id, DagsterEventType.ASSET_CHECK_EVALUATION):
+        event = entry.dagster_event
         if event is None or (found := event.asset_check_evaluation_data).passed:
             continue
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
-        figures = ", ".join(f"{name} {value.value}" for name, value in found.metadata.items())
+        facts = {name: value.value for name, value in found.metadata.items()}
+        figures = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float))
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
-        yield Alert(kind, found.partition or "", record.run_id, what, f"it did not pass ({figures or 'no figures'})")
+        dataset = found.partition or run.tags.get(PARTITION, "")
+        yield Alert(kind, dataset, run.run_id, what, f"it did not pass ({figures or 'no figures'})")

@@ -11,7 +11,7 @@ from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.serving import assets as serving
 from assets.training import assets as training
-from pipeline.alerts import check_failures, run_failures
+from pipeline.alerts import degradations, run_failures
 from pipeline.automation import automated, automation
 from pipeline.doctor import doctor
 from pipeline.jobs import daily_freshness, fetch_dumps, freshness, monthly_refresh, refresh, weekly_check
@@ -44,7 +44,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
         asset_checks=dg.load_asset_checks_from_modules([checks, guards]),
         jobs=[refresh, fetch_dumps, freshness],
         schedules=[weekly_check, monthly_refresh, daily_freshness],
-        sensors=[new_dumps, automation, doctor, run_failures, check_failures],
+        sensors=[new_dumps, automation, doctor, run_failures, degradations],
         resources={
             "catalogue": catalogue,
             "data_root": data_root,

@@ -5,14 +5,16 @@ import logging
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import dagster as dg
 import pytest
 from conftest import Pipeline
 
-from pipeline.alerts import Alert, check_failures, failed_checks, notify, run_failures
+from pipeline.alerts import Alert, degradations, notify, run_failures
 from pipeline.reasons import last_run, reason_of
+from storage.layout import Manifest, Recipe
 
 ALERT = Alert("run_failed", "toys", "run-1", "refresh", "the disk is full")
 SECRET = "/hooks/very-secret"
@@ -73,33 +75,52 @@ def test_a_notifier_that_fails_leaves_the_alert_in_the_log_and_no_secret(
     assert SECRET not in caplog.text
 
 
-def test_a_failed_run_is_told_with_the_sentence_that_says_why(tmp_path, hook: type[Received]) -> None:
-    pipeline = Pipeline(tmp_path)
-    result = pipeline.run("no_file", "key:raw_reviews")
-    assert not result.success
+def tell(sensor: object, pipeline: Pipeline, result: dg.ExecuteInProcessResult) -> None:
+    """The sensor looks at a run that has ended."""
     run = pipeline.instance.get_run_by_id(result.run_id)
     assert run is not None
-    failure = next(event for event in result.all_events if event.event_type_value == "PIPELINE_FAILURE")
-    run_failures(dg.build_run_status_sensor_context("run_failures", failure, pipeline.instance, run).for_run_failure())
+    ended = next(event for event in result.all_events if event.is_job_failure or event.is_job_success)
+    context = dg.build_run_status_sensor_context("sensor", ended, pipeline.instance, run)
+    sensor(context if result.success else context.for_run_failure())  # type: ignore[operator]
+
+
+def test_a_failed_run_is_told_with_the_sentence_that_says_why(tmp_path: Path, hook: type[Received]) -> None:
+    pipeline = Pipeline(tmp_path)
+    result = pipeline.run("no_file", "key:raw_reviews")
+    tell(run_failures, pipeline, result)
     (body,) = hook.bodies
-    assert body["kind"], body["dataset"] == ("run_failed", "no_file")
+    assert (body["kind"], body["dataset"]) == ("run_failed", "no_file")
     assert body["sentence"].startswith("Dataset no_file: 'reviews' names ")
     assert body["sentence"].endswith("and there is no such file.")
     assert last_run(pipeline.instance, "no_file") == result.run_id
     assert reason_of(pipeline.instance, result.run_id) == body["sentence"]
 
 
-def test_a_check_that_fails_is_told_once_and_those_that_pass_are_not(tmp_path, hook: type[Received]) -> None:
+def test_a_check_that_fails_is_told_with_its_figures_and_those_that_pass_are_not(
+    tmp_path: Path, hook: type[Received]
+) -> None:
     pipeline = Pipeline(tmp_path)
-    last, told = failed_checks(pipeline.instance, None)
-    assert told == []
-    assert pipeline.run("quick", "*reviews").success
-    fewer = {"raw_reviews": {"sample_users": 150}}
-    assert not pipeline.run("quick", "*reviews", fewer).success
-    for _ in range(2):
-        context = dg.build_sensor_context(pipeline.instance, cursor=str(last))
-        last = int(check_failures.evaluate_tick(context).cursor or "")
+    tell(degradations, pipeline, pipeline.run("quick", "*reviews"))
+    assert hook.bodies == []
+    tell(run_failures, pipeline, pipeline.run("quick", "*reviews", {"raw_reviews": {"sample_users": 150}}))
+    failed, check = hook.bodies
+    assert failed["kind"] == "run_failed" and "reviews_not_collapsed" in failed["sentence"]
+    assert (check["kind"], check["dataset"]) == ("check_failed", "quick")
+    assert check["what"] == "reviews_not_collapsed of reviews"
+    assert "rows_before " in check["sentence"]
+
+
+def test_a_report_that_grew_old_degrades(tmp_path: Path, hook: type[Received], monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline = Pipeline(tmp_path)
+    recipe = Recipe(code_version="1", settings={}, inputs={})
+    pipeline.root.write_manifest(
+        Manifest(
+            asset="report", dataset="quick", path="r", bytes=0, sha256="", data_version="1", recipe=recipe,
+            numbering={}, facts={}, seconds=0, made_at=1,
+        )
+    )  # fmt: skip
+    monkeypatch.setitem(pipeline.catalogue.entries["quick"][1]["settings"], "max_age_days", 30)  # type: ignore[index]
+    job = pipeline.definitions.resolve_job_def("freshness")
+    tell(degradations, pipeline, job.execute_in_process(partition_key="quick", instance=pipeline.instance))
     (body,) = hook.bodies
-    assert (body["kind"], body["dataset"]) == ("check_failed", "quick")
-    assert body["what"] == "reviews_not_collapsed of reviews"
-    assert "rows " in body["sentence"] and "rows_before " in body["sentence"]
+    assert (body["kind"], body["dataset"], body["what"]) == ("degraded", "quick", "report_fresh of report")
