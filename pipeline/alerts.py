@@ -20,6 +20,11 @@ logger = logging.getLogger(__name__)
 
 WEBHOOK_TIMEOUT_S = 10
 RUN_FAILED, CHECK_FAILED, DEGRADED = "run_failed", "check_failed", "degraded"
+TODO = {
+    RUN_FAILED: "Mend what it names, then `make catch-up`: what was finished is used again.",
+    CHECK_FAILED: "Nothing is built on it. Mend data or settings and make it again, or `make restore`.",
+    DEGRADED: "What follows is made all the same: see whether it is good enough.",
+}
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,7 @@ class Alert:
             only warns.
         what: the asset's check, or the job.
         sentence: what happened.
+        todo: what a person does about it; docs/operate.md says more.
     """
 
     kind: str
@@ -38,6 +44,7 @@ class Alert:
     run: str
     what: str
     sentence: str
+    todo: str
 
 
 Notifier = Callable[[Alert], None]
@@ -46,13 +53,15 @@ Notifier = Callable[[Alert], None]
 def to_log(alert: Alert) -> None:
     """Write an alert to the log: a warning where something degrades, else an error."""
     level = logging.WARNING if alert.kind == DEGRADED else logging.ERROR
-    logger.log(level, f"{alert.kind}: {alert.what} of {alert.dataset}, run {alert.run}: {alert.sentence}")
+    logger.log(level, f"{alert.kind}: {alert.what} of {alert.dataset}, run {alert.run}: {alert.sentence} {alert.todo}")
 
 
 def to_webhook(alert: Alert) -> None:
     """Post an alert as JSON to `REC_WEBHOOK_URL`, which is a secret and is never shown."""
     try:
-        answer = requests.post(os.environ["REC_WEBHOOK_URL"], json=asdict(alert), timeout=WEBHOOK_TIMEOUT_S)
+        answer = requests.post(
+            os.environ["REC_WEBHOOK_URL"], json=asdict(alert), timeout=WEBHOOK_TIMEOUT_S, allow_redirects=False
+        )
     except (KeyError, requests.RequestException) as error:
         raise RuntimeError(f"REC_WEBHOOK_URL is not there or cannot be reached ({type(error).__name__})") from None
     if not answer.ok:
@@ -70,7 +79,7 @@ def notify(alert: Alert) -> None:
         notifier: Notifier = getattr(importlib.import_module(module), function)
         notifier(alert)
     except Exception as error:  # whatever somebody else's code does, the alert must not be lost
-        logger.error(f"REC_NOTIFIER ({named}) could not be told: {type(error).__name__}: {error}")
+        logger.error(f"REC_NOTIFIER ({named}) could not be told ({type(error).__name__})")
         to_log(alert)
 
 
@@ -78,8 +87,8 @@ def notify(alert: Alert) -> None:
 def run_failures(context: dg.RunFailureSensorContext) -> None:
     """Tells of every run that failed, with the sentence that says why, and of its checks that did not pass."""
     run = context.dagster_run
-    sentence = reason_of(context.instance, run.run_id) or "it ended without a word"
-    notify(Alert(RUN_FAILED, run.tags.get(PARTITION, ""), run.run_id, run.job_name, sentence))
+    sentence = reason_of(context.instance, run.run_id, quoting=False) or "It ended without a word."
+    notify(Alert(RUN_FAILED, run.tags.get(PARTITION, ""), run.run_id, run.job_name, sentence, TODO[RUN_FAILED]))
     for alert in of_checks(context.instance, run):
         notify(alert)
 
@@ -104,4 +113,4 @@ def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Aler
         figures = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float))
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        yield Alert(kind, dataset, run.run_id, what, f"it did not pass ({figures or 'no figures'})")
+        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures or 'no figures'}).", TODO[kind])

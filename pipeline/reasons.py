@@ -2,12 +2,17 @@
 
 import dagster as dg
 from dagster import DagsterEventType
+from dagster._utils.error import SerializableErrorInfo
 
 from pipeline.presence import PARTITION
 
 
-def reason_of(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """What the first step that failed says, or else the run itself; None of a run that failed without a word."""
+def reason_of(instance: dg.DagsterInstance, run_id: str, quoting: bool = True) -> str | None:
+    """What the first step that failed says, or else the run itself; None of a run that failed without a word.
+
+    Args:
+        quoting: whether the message of an error that is no sentence of ours is quoted; it may quote the data.
+    """
     for kind in (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE):
         for entry in instance.all_logs(run_id, kind):
             event = entry.dagster_event
@@ -16,7 +21,7 @@ def reason_of(instance: dg.DagsterInstance, run_id: str) -> str | None:
             if given and given.description:
                 return str(given.description)
             if data and data.error:
-                return _innermost(data.error)
+                return _innermost(data.error, quoting)
             if event and event.message and kind == DagsterEventType.RUN_FAILURE:
                 return event.message
     return None
@@ -28,9 +33,11 @@ def last_run(instance: dg.DagsterInstance, dataset: str) -> str | None:
     return records[0].dagster_run.run_id if records else None
 
 
-def _innermost(error: object) -> str:
+def _innermost(error: SerializableErrorInfo, quoting: bool) -> str:
     """The message of the error that began it all, without the name of its class where it is a failure of ours."""
-    while getattr(error, "cause", None) is not None:
-        error = error.cause  # type: ignore[attr-defined]
-    message = str(getattr(error, "message", "")).strip() or "it failed"
-    return message.partition("Failure: ")[2] or message
+    while error.cause is not None:
+        error = error.cause
+    sentence = error.message.strip().partition("Failure: ")[2]
+    if sentence or quoting:
+        return sentence or error.message.strip() or "it failed"
+    return f"{error.cls_name or 'An error'} that was not foreseen; the page of the run says more."

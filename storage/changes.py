@@ -30,29 +30,29 @@ async def _mark(session: aiohttp.ClientSession, source: str) -> str | InputError
     try:
         match urlsplit(source).scheme:
             case "http" | "https":
-                return await _mark_of_url(session, source)
+                return await _mark_of_url(session, source, _shown(source))
             case "sample":
                 return source
             case "":
                 stat = Path(source).stat()
                 return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
-        return InputError(f"{source} is neither a path nor a URL with http or https")
+        return InputError(f"{_shown(source)} is neither a path nor a URL with http or https")
     except OSError as error:  # aiohttp's own for what cannot be connected to are OSErrors, too
-        return OutOfReachError(f"{source} cannot be reached ({type(error).__name__})")
+        return OutOfReachError(f"{_shown(source)} cannot be reached ({type(error).__name__})")
     except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        return OutOfReachError(f"{source} does not answer ({type(error).__name__})")
+        return OutOfReachError(f"{_shown(source)} does not answer ({type(error).__name__})")
 
 
-async def _mark_of_url(session: aiohttp.ClientSession, url: str) -> str | InputError:
+async def _mark_of_url(session: aiohttp.ClientSession, url: str, shown: str) -> str | InputError:
     async with session.head(url, allow_redirects=True) as answer:
         status, state = answer.status, _state(answer)
     if status in NO_HEAD:
         async with session.get(url, headers={"Range": "bytes=0-0"}) as answer:
             status, state = answer.status, _state(answer)
     if status not in (200, 206):
-        return OutOfReachError(f"{url} answers {status}")
+        return OutOfReachError(f"{shown} answers {status}")
     if not any(state.model_dump().values()):
-        return InputError(f"{url} tells neither ETag nor date nor size, so that a change cannot be seen")
+        return InputError(f"{shown} tells neither ETag nor date nor size, so that a change cannot be seen")
     return state.model_dump_json()
 
 
@@ -64,3 +64,9 @@ def _state(answer: aiohttp.ClientResponse) -> State:
     )
     known = int(size) if size and size.isascii() and size.isdigit() else None
     return State(etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), bytes=known)
+
+
+def _shown(source: str) -> str:
+    """A source without what may be a secret in it: name, password and query of a URL."""
+    parts = urlsplit(source)
+    return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.netloc else source

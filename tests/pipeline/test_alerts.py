@@ -16,7 +16,7 @@ from pipeline.alerts import Alert, degradations, notify, run_failures
 from pipeline.reasons import last_run, reason_of
 from storage.layout import Manifest, Recipe
 
-ALERT = Alert("run_failed", "toys", "run-1", "refresh", "the disk is full")
+ALERT = Alert("run_failed", "toys", "run-1", "refresh", "The disk is full.", "Make room.")
 SECRET = "/hooks/very-secret"
 
 
@@ -48,10 +48,10 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Received]]:
 def test_the_log_is_told_by_default(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REC_NOTIFIER", raising=False)
     notify(ALERT)
-    notify(Alert("degraded", "toys", "run-1", "pictures_found of item_images", "it did not pass (found 0)"))
+    notify(Alert("degraded", "toys", "run-1", "pictures_found of item_images", "It did not pass.", "Look."))
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.ERROR, "run_failed: refresh of toys, run run-1: the disk is full"),
-        (logging.WARNING, "degraded: pictures_found of item_images of toys, run run-1: it did not pass (found 0)"),
+        (logging.ERROR, "run_failed: refresh of toys, run run-1: The disk is full. Make room."),
+        (logging.WARNING, "degraded: pictures_found of item_images of toys, run run-1: It did not pass. Look."),
     ]
 
 
@@ -59,7 +59,8 @@ def test_a_webhook_gets_the_alert_as_json(hook: type[Received]) -> None:
     notify(ALERT)
     (body,) = hook.bodies
     assert body == {
-        "kind": "run_failed", "dataset": "toys", "run": "run-1", "what": "refresh", "sentence": "the disk is full",
+        "kind": "run_failed", "dataset": "toys", "run": "run-1", "what": "refresh", "sentence": "The disk is full.",
+        "todo": "Make room.",
     }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def test_a_notifier_that_fails_leaves_the_alert_in_the_log_and_no_secret(
     monkeypatch.setenv("REC_NOTIFIER", notifier)
     notify(ALERT)
     assert f"REC_NOTIFIER ({notifier}) could not be told" in caplog.text
-    assert "the disk is full" in caplog.text
+    assert "The disk is full." in caplog.text
     assert SECRET not in caplog.text
 
 

@@ -92,7 +92,12 @@ def test_a_redirect_is_followed_and_a_server_without_head_is_asked_for_a_byte(si
 def test_what_does_not_answer_as_it_should_is_said_to_be_out_of_reach(site: str, path: str) -> None:
     found = mark(site + path)
     assert isinstance(found, OutOfReachError)
-    assert str(found).startswith(site + path)
+    assert str(found).startswith(f"http://127.0.0.1{path} ")
+
+
+def test_no_secret_of_a_url_is_told(site: str) -> None:
+    found = mark(site.replace("//", "//me:hush@") + "/none?key=hush")
+    assert isinstance(found, OutOfReachError) and "hush" not in str(found)
 
 
 def test_a_server_that_tells_nothing_cannot_be_followed(site: str) -> None:
