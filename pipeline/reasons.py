@@ -38,6 +38,8 @@ def _innermost(error: SerializableErrorInfo, quoting: bool) -> str:
     while error.cause is not None:
         error = error.cause
     sentence = error.message.strip().partition("Failure: ")[2]
+    if error.cls_name == "DagsterAssetCheckFailedError":
+        return " ".join(error.message.partition("Error: ")[2].split())
     if sentence or quoting:
         return sentence or error.message.strip() or "it failed"
     return f"{error.cls_name or 'An error'} that was not foreseen; the page of the run says more."
