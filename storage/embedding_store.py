@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import InputError
+from storage.faults import disk_faults_told
 from storage.layout import DataRoot
 from storage.publish import publish_bytes, publishing, sha256_of
 
@@ -180,8 +181,10 @@ def unused(root: DataRoot) -> Iterator[None]:
 
 @contextmanager
 def _locked(root: DataRoot, how: int) -> Iterator[None]:
-    folder = root.root / FOLDER  # beside what it guards, whatever else a process thinks of its environment
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    path = root.root / FOLDER / ".lock"  # beside what it guards, whatever else a process thinks of its environment
+    with disk_faults_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    with lock:
         fcntl.flock(lock, how)
         yield

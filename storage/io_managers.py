@@ -117,9 +117,10 @@ class PublishingIOManager(dg.IOManager):
             rows=published.rows,
             run=obj.context.run.run_id,
         )
-        self.root.write_manifest(manifest)
-        if obj.made.published:
-            obj.made.published()
+        with as_failure(obj.dataset, InputError):
+            self.root.write_manifest(manifest)
+            if obj.made.published:
+                obj.made.published()
         obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
         obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.faults import disk_faults_told
+
 
 @contextmanager
 def publishing(target: Path) -> Iterator[Path]:
@@ -14,7 +16,17 @@ def publishing(target: Path) -> Iterator[Path]:
 
     The path yielded does not exist yet: the caller makes a file or a folder of it. A folder that is there already is
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
+
+    Raises:
+        InputError: the disk is full, may not be written, or takes no file so large.
     """
+    # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
+    with disk_faults_told(target), _replacing(target) as partial, disk_faults_told(target):
+        yield partial
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     _remove(partial)
@@ -26,7 +38,7 @@ def publishing(target: Path) -> Iterator[Path]:
             if target.exists() and sha256_of(target) == sha256_of(partial):
                 return
         _flush(partial)
-        if partial.is_dir() and target.exists():
+        if os.path.lexists(target) and (partial.is_dir() or _is_folder(target)):
             _exchange(partial, target)
         else:
             partial.replace(target)
@@ -52,7 +64,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """Put a folder where another one is; nobody sees a part of either."""
+    """Put something where a folder is, or a folder where something is; nobody sees a part of either."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
     _remove(aside)
     target.rename(aside)
@@ -64,8 +76,12 @@ def _exchange(new: Path, target: Path) -> None:
     _remove(aside)
 
 
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
