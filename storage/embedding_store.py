@@ -151,11 +151,18 @@ def read_shards(folder: Path) -> list[Shard]:
     """The shards of a space in the order of their names; one that is not what its name says is left out."""
     sound = []
     for path in sorted(folder.glob("[0-9a-f]*.arrow")):
-        if sha256_of(path) == path.stem:
+        if _is_sound(path):
             sound.append(map_shard(path))
         else:
             logger.warning(f"{FOLDER}: the shard {folder.name}/{path.name} is damaged; its content is encoded again")
     return sound
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        return sha256_of(path) == path.stem
+    except OSError:
+        return False
 
 
 @contextmanager
