@@ -8,8 +8,8 @@ from typing import Any
 TOKENS = (
     b"\0", b"\n", b"\r\n", b"\t", b'"', b"'", b"\\", b"{", b"}", b"[", b"]", b",", b":", b"\\u0000", b"\\ud800", b"\\x",
     b"\xff", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"null", b"NaN", b"-Infinity", b"1e999", b"-0",
-    b"9" * 40, b"0x1", b"1_0", b"f'{1}'", b"b''", b"{*()}", b"<script", b"&#x110000;", b"&lt;", b"\xe2\x80\xa8",
-    b"\x1c", b"\xc2\x85", b"&a [*a]", b"!!python/object:os.system", b"? :", b"---\n", b"%TAG", b"<<: ",
+    b"9" * 5000, b"9" * 40, b"0x1", b"1_0", b"f'{1}'", b"b''", b"{*()}", b"<script", b"&#x110000;", b"&lt;",
+    b"\xe2\x80\xa8", b"\x1c", b"\xc2\x85", b"&a [*a]", b"!!python/object:os.system", b"? :", b"---\n", b"%TAG", b"<<: ",
 )  # fmt: skip
 
 VALUES: tuple[Any, ...] = (

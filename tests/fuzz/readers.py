@@ -9,6 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import yaml
+
 from storage.amazon import ITEM_OF, REVIEW_KEYS, read_items, read_reviews
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
@@ -17,7 +19,7 @@ from storage.layout import DataRoot, Manifest, Recipe
 from storage.lines import OPEN_ARRAY, read_records
 from storage.partial import Partial, Receipt, State, find_receipt, receipt_path
 from storage.rejects import RAW_CHARACTERS, Rejects
-from tests.fuzz.mutations import line_of, mutated
+from tests.fuzz.mutations import line_of, mutated, odd
 
 LONGEST_SENTENCE = 2_000
 
@@ -197,7 +199,16 @@ class Catalogues:
         self.came_of_it: Counter[str] = Counter()
 
     def inputs(self, draw: Random, count: int) -> list[bytes]:
-        return [mutated(self.SOUND, draw, 2) for _ in range(count)]
+        return [self._file(draw) for _ in range(count)]
+
+    def _file(self, draw: Random) -> bytes:
+        """The text changed anywhere, or odd entries; JSON is YAML."""
+        if draw.random() < 0.5:
+            return mutated(self.SOUND, draw, 2)
+        entries = yaml.safe_load(self.SOUND)["datasets"]
+        entries["shop"]["settings"] = odd(entries["shop"]["settings"], draw)
+        entries["other"] = odd(entries["other"] | draw.choice(({}, {"name": "shop"})), draw)
+        return json.dumps({"datasets": entries}, ensure_ascii=draw.random() < 0.5).encode(errors="replace")
 
     def check(self, files: list[bytes], folder: Path) -> None:
         path = folder / "mine.yaml"

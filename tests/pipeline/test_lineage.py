@@ -226,8 +226,8 @@ def test_what_was_written_under_other_schemas_is_refused_and_made_again(sample: 
     older = manifest("text_embeddings", "sample").model_copy(update={"sha256": sha256_of(path)})
     pipeline.root.write_manifest(older)
     assert failures(pipeline.run("sample", "key:item_graph")) == {
-        "item_graph": "Dataset sample: text_embeddings of sample was written with schema version 1, and this code reads "
-        f"{SCHEMA_VERSION}; materialize text_embeddings again."
+        "item_graph": "Dataset sample: text_embeddings of sample was written with schema version 1, "
+        f"and this code reads {SCHEMA_VERSION}; materialize text_embeddings again."
     }
     assert pipeline.run("sample", "key:text_embeddings").success
     made = pipeline.metadata("text_embeddings", "sample")
