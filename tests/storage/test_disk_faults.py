@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from disks import Disk, file_limit, small_disk
-from writers import WRITERS
+from writers import BYTES, WRITERS
 
 from assets.exports.vectors import item_index
 from storage.errors import InputError
@@ -88,7 +88,7 @@ def test_an_index_whose_library_does_not_say_why_it_cannot_write_is_told_like_ev
         pytest.skip("nothing can fill a disk here")
     index, target = item_index(np.ones((2_000, 64), np.float32), "dot"), disk.folder / "export"
     with (
-        disk.full(LEFT),
+        disk.full(BYTES),
         pytest.raises(InputError, match="No space left on device") as refused,
         publishing(target) as new,
     ):
