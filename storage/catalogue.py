@@ -6,6 +6,7 @@ Entries are checked one by one when they are asked for, so that a mistake in one
 import difflib
 import os
 import re
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ import yaml
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT
 
+SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 Format = Literal["amazon2014", "amazon2018", "amazon2023"]
@@ -71,6 +73,10 @@ class Catalogue:
         file, entry = self.entries[name]
         if not isinstance(entry, dict):
             raise InputError(f"{file.name}, dataset {name}: an entry is a mapping with format, reviews and metadata")
+        if "name" in entry:
+            raise InputError(
+                f"{file.name}, dataset {name}: there is no setting 'name': the key of an entry is its name"
+            )
         try:
             dataset = Dataset.model_validate({"name": name, **entry})
         except pydantic.ValidationError as error:
@@ -108,10 +114,18 @@ def first_mistake(error: pydantic.ValidationError) -> str:
     mistake = error.errors()[0]
     setting = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"there is no setting {setting!r}"
+        return f"there is no setting {_shown(setting)}"
     if mistake["type"] == "missing":
         return f"{setting!r} is missing"
-    return f"{setting!r} is {mistake['input']!r}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+    return f"{_shown(setting)} is {_shown(mistake['input'])}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+
+
+def _shown(value: object) -> str:
+    """A value as a sentence quotes it: YAML can name one list within another until they are endless."""
+    short = reprlib.Repr()
+    short.maxlevel = 2
+    short.maxstring = short.maxother = short.maxlong = SHOWN_CHARACTERS
+    return short.repr(value)
 
 
 class _KeyTwiceError(yaml.MarkedYAMLError):
@@ -127,7 +141,9 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise _KeyTwiceError(problem=f"the key {key.value!r} is there twice", problem_mark=key.start_mark)
+                    raise _KeyTwiceError(
+                        problem=f"the key {_shown(key.value)} is there twice", problem_mark=key.start_mark
+                    )
                 seen.add(key.value)
         return node
 
@@ -149,7 +165,7 @@ def _read(path: Path) -> dict[str, object]:
         raise InputError(f"{path.name}: the file holds one mapping, 'datasets', from names to entries")
     for name in datasets:
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise InputError(f"{path.name}, dataset {name!r}: a name is made of letters, digits, '-' and '_'")
+            raise InputError(f"{path.name}, dataset {_shown(name)}: a name is made of letters, digits, '-' and '_'")
     return datasets
 
 

@@ -135,7 +135,7 @@ class PictureClient:
                 answered = True
                 wait = answer.headers.get("Retry-After")
                 if answer.status == 429 or (answer.status == 503 and wait is not None):
-                    raise host.refused(f"http_{answer.status}", retry_after_s(wait), pauses)
+                    raise host.refused(f"http_{answer.status}", retry_after_s(wait, answer.headers.get("Date")), pauses)
                 host.gave()
                 return await self._read(answer)
         except RefusedError:

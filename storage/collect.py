@@ -44,9 +44,9 @@ def collect_vectors(root: DataRoot) -> Collected:
             for left in folder.glob(".*.partial"):  # by a process that was killed: nobody else writes now
                 left.unlink()
             wanted = named.get(folder.name, pa.array([], pa.string()))
-            before = sum(path.stat().st_size for path in folder.glob("*.arrow"))
+            before = sum(path.lstat().st_size for path in folder.glob("*.arrow"))
             stay, go = _collect_space(folder, wanted)
-            freed += before - sum(path.stat().st_size for path in folder.glob("*.arrow"))
+            freed += before - sum(path.lstat().st_size for path in folder.glob("*.arrow"))
             kept, deleted = kept + stay, deleted + go
             if not any(folder.glob("*.arrow")):
                 remove(folder)

@@ -20,6 +20,7 @@ from storage.manners import HEADERS, Retries, retry_after_s
 from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
 from storage.progress import Progress
 from storage.publish import publish_bytes, publishing, sha256_of
+from storage.seals import sealed
 from storage.statuses import PASSING_CODES
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
@@ -123,7 +124,7 @@ class _Fetch:
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
         receipt = Receipt(**known, bytes=self.partial.size, url=self.url, sha256=digest)
-        publish_bytes(receipt_path(self.target), receipt.model_dump_json(indent=1).encode())
+        publish_bytes(receipt_path(self.target), sealed(receipt.model_dump_json()))
         self.partial.discard()
         return Download(receipt, fetched=True)
 
@@ -171,7 +172,7 @@ class _Fetch:
         if status == 304 and self.known:
             return self.known
         if status in PASSING_CODES:
-            wait_s = retry_after_s(answer.headers.get("Retry-After"))
+            wait_s = retry_after_s(answer.headers.get("Retry-After"), answer.headers.get("Date"))
             raise _PassingError(f"answers {status} {answer.reason}", wait_s)
         if status == 200:
             total = answer.headers.get("Content-Length", "")

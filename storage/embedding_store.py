@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import InputError
+from storage.faults import disk_faults_told
 from storage.layout import DataRoot
 from storage.publish import publish_bytes, publishing, sha256_of
 
@@ -150,11 +151,18 @@ def read_shards(folder: Path) -> list[Shard]:
     """The shards of a space in the order of their names; one that is not what its name says is left out."""
     sound = []
     for path in sorted(folder.glob("[0-9a-f]*.arrow")):
-        if sha256_of(path) == path.stem:
+        if _is_sound(path):
             sound.append(map_shard(path))
         else:
             logger.warning(f"{FOLDER}: the shard {folder.name}/{path.name} is damaged; its content is encoded again")
     return sound
+
+
+def _is_sound(path: Path) -> bool:
+    try:
+        return sha256_of(path) == path.stem
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -180,8 +188,10 @@ def unused(root: DataRoot) -> Iterator[None]:
 
 @contextmanager
 def _locked(root: DataRoot, how: int) -> Iterator[None]:
-    folder = root.root / FOLDER  # beside what it guards, whatever else a process thinks of its environment
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    path = root.root / FOLDER / ".lock"  # beside what it guards, whatever else a process thinks of its environment
+    with disk_faults_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    with lock:
         fcntl.flock(lock, how)
         yield

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.faults import disk_faults_told
 from storage.layout import DataRoot, Manifest
 from storage.publish import publishing, remove
 from storage.schemas import SCHEMAS
@@ -93,8 +94,10 @@ def _read(path: Path) -> pa.Table:
 
 @contextmanager
 def _locked(root: DataRoot, dataset: str) -> Iterator[None]:
-    folder = root.work / TABLE
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{dataset}.lock").open("w") as lock:
+    path = root.work / TABLE / f"{dataset}.lock"
+    with disk_faults_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -20,6 +20,8 @@ from storage.errors import InputError
 from storage.mirror import Mirror, mirror_at
 from storage.publish import publish_bytes, sha256_of
 from storage.remote import is_url
+from storage.seals import sealed, unsealed
+from storage.tables import require_version
 
 logger = logging.getLogger(__name__)
 
@@ -104,7 +106,7 @@ class DataRoot:
 
     def write_manifest(self, manifest: Manifest, which: str = "") -> None:
         target = self.manifest_path(manifest.asset, manifest.dataset, which)
-        publish_bytes(target, manifest.model_dump_json(indent=1).encode())
+        publish_bytes(target, sealed(manifest.model_dump_json()))
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
         """The manifest of an artefact, or None where it was never made."""
@@ -113,8 +115,8 @@ class DataRoot:
         if not path.exists():
             return None
         try:
-            return Manifest.model_validate_json(path.read_bytes())
-        except pydantic.ValidationError:
+            return Manifest.model_validate(unsealed(path.read_bytes()))
+        except (OSError, ValueError):
             raise InputError(f"{asset} of {dataset} has an unreadable manifest; materialize {asset} again") from None
 
     def find_sound(self, asset: str, dataset: str) -> Manifest | None:
@@ -154,7 +156,7 @@ class DataRoot:
         """Path of an artefact, after its bytes were compared with what the manifest says.
 
         Raises:
-            InputError: it is gone, or no longer what was published.
+            InputError: it is gone, or no longer what was published, or a table of another version of the schemas.
         """
         path = self.root / manifest.path
         if not path.exists() or _checksum(path) != manifest.sha256:
@@ -162,6 +164,8 @@ class DataRoot:
                 f"{manifest.asset} of {manifest.dataset} is missing or was changed since it was made; "
                 f"materialize {manifest.asset} again"
             )
+        if path.suffix == ".parquet" and manifest.rows is not None:
+            require_version(path, manifest.asset, manifest.dataset)
         return path
 
 
@@ -176,10 +180,15 @@ def _work(default: Path) -> Path:
 def _checksum(path: Path) -> str:
     """Checksum of a file or folder, computed once for each state of it that this process sees."""
     files = [path] if path.is_file() else sorted(path.rglob("*"))
-    stats = tuple((file.stat().st_size, file.stat().st_mtime_ns) for file in files)
-    return _checksum_of_state(path, stats)
+    return _checksum_of_state(path, tuple(_state(file) for file in files))
 
 
 @lru_cache(maxsize=1024)
-def _checksum_of_state(path: Path, stats: tuple[tuple[int, int], ...]) -> str:
+def _checksum_of_state(path: Path, states: tuple[tuple[int, ...], ...]) -> str:
     return sha256_of(path)
+
+
+def _state(file: Path) -> tuple[int, ...]:
+    """What is not the same when a file has changed; a clock that is set back does not make a new one look old."""
+    found = file.stat() if file.exists() else file.lstat()  # a link may lead nowhere
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns

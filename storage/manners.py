@@ -33,14 +33,23 @@ class Retries:
         return min(self.first_s * 2 ** (failures - 1), self.longest_s) * (1 + self.draw()) / 2
 
 
-def retry_after_s(asked: str | None) -> float:
-    """Seconds that a server asks to be left alone, by its `Retry-After`: a number, or until a date; else 0."""
+def retry_after_s(asked: str | None, its_time: str | None = None) -> float:
+    """Seconds that a server asks to be left alone, by its `Retry-After`: a number, or until a date; else 0.
+
+    Args:
+        its_time: what time it is by the server's `Date`; without it, this machine's clock has to do.
+    """
     if asked is None:
         return 0.0
     if asked.isascii() and asked.isdigit():
         return float(asked)
+    until, now = _date(asked), _date(its_time) or datetime.now(UTC)
+    return 0.0 if until is None else max((until - now).total_seconds(), 0.0)
+
+
+def _date(text: str | None) -> datetime | None:
     try:
-        until = parsedate_to_datetime(asked)
-        return max((until - datetime.now(UTC)).total_seconds(), 0.0)
-    except (ValueError, TypeError):
-        return 0.0
+        found = parsedate_to_datetime(text or "")
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+    except ValueError:
+        return None

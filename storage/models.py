@@ -110,7 +110,8 @@ class FileCheckpoint:
     path: Path
 
     def save(self, arrays: dict[str, np.ndarray], facts: str) -> None:
-        publish_bytes(self.path, save(in_order(arrays), metadata={"facts": facts}))
+        about = {"facts": facts, "sha256": _checksum(arrays, facts)}
+        publish_bytes(self.path, save(in_order(arrays), metadata=about))
 
     def load(self) -> tuple[dict[str, np.ndarray], str] | None:
         """What was saved last; None, with a warning, where it cannot be read."""
@@ -118,7 +119,19 @@ class FileCheckpoint:
             return None
         try:
             with safe_open(self.path, "np") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata()["facts"]  # noqa: SIM118
-        except (SafetensorError, TypeError, KeyError):
+                arrays, about = {name: file.get_tensor(name) for name in file.keys()}, file.metadata()  # noqa: SIM118
+            if about["sha256"] != _checksum(arrays, about["facts"]):
+                raise ValueError("it is not what was saved")
+            return arrays, about["facts"]
+        except (OSError, SafetensorError, TypeError, KeyError, ValueError):
             logger.warning(f"a checkpoint of {self.path.parent.name} cannot be read; training starts anew")
             return None
+
+
+def _checksum(arrays: dict[str, np.ndarray], facts: str) -> str:
+    """SHA-256 of named arrays and of the facts beside them; safetensors has none of its own."""
+    digest = hashlib.sha256(facts.encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -11,6 +11,7 @@ import pydantic
 
 from storage.inflate import read_blocks
 from storage.publish import publish_bytes, sha256_of
+from storage.seals import unsealed
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,10 @@ def receipt_path(target: Path) -> Path:
 def find_receipt(target: Path, url: str) -> Receipt | None:
     """The receipt of a file that came from `url` and is still what it was."""
     try:
-        receipt = Receipt.model_validate_json(receipt_path(target).read_bytes())
+        receipt = Receipt.model_validate(unsealed(receipt_path(target).read_bytes()))
         unchanged = receipt.url == url and target.stat().st_size == receipt.bytes
         return receipt if unchanged and sha256_of(target) == receipt.sha256 else None
-    except (FileNotFoundError, pydantic.ValidationError):
+    except (OSError, ValueError):
         return None
 
 
@@ -81,7 +82,7 @@ class Partial:
         """The state that the bytes belong to; None if there is nothing to go on with."""
         try:
             return State.model_validate_json(self._note.read_bytes()) if self.size else None
-        except (FileNotFoundError, pydantic.ValidationError):
+        except (OSError, ValueError):
             return None
 
     def start(self, state: State) -> None:

@@ -130,9 +130,11 @@ class PictureStore:
                 continue
             shards.append((asked_at, shard, [(row, key) for row, key in enumerate(keys) if key in left]))
         shards.sort(key=itemgetter(0, 1))
-        # A picture that is there twice was asked for again because its first shard was damaged: the newest counts.
-        newest = {key: (number, row) for number, (_, _, rows) in enumerate(shards) for row, key in rows}
-        places = sorted(newest.values())
+        # A picture that is there twice was asked for again because its first shard was damaged: one that nobody found
+        # damaged counts, and of these the newest. The times alone do not tell, where the clock was set back between.
+        sound_last = sorted(enumerate(shards), key=lambda place: not _note(place[1][1]).exists())
+        chosen = {key: (number, row) for number, (_, _, rows) in sound_last for row, key in rows}
+        places = sorted(chosen.values())
         if len(places) < len(left):
             lost = len(left) - len(places)
             raise InputError(f"{lost} pictures of item_images are in no sound shard; materialize item_images again")

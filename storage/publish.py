@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from storage.faults import disk_faults_told
 from storage.mirror import mirror_of
 
 
@@ -22,8 +23,16 @@ def publishing(target: Path) -> Iterator[Path]:
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
 
     Raises:
-        InputError: a remote cannot be had; nothing has changed here then.
+        InputError: a remote cannot be had, and nothing has changed here then; or the disk is full, is read-only, or takes
+            no file so large.
     """
+    # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
+    with disk_faults_told(target), _replacing(target) as partial, disk_faults_told(target):
+        yield partial
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     _remove(partial)
@@ -38,7 +47,7 @@ def publishing(target: Path) -> Iterator[Path]:
         if is_kept:
             return
         _flush(partial)
-        if partial.is_dir() and target.exists():
+        if os.path.lexists(target) and (partial.is_dir() or _is_folder(target)):
             _exchange(partial, target)
         else:
             partial.replace(target)
@@ -75,7 +84,7 @@ def sha256_of(path: Path) -> str:
 
 
 def _exchange(new: Path, target: Path) -> None:
-    """Put a folder where another one is; nobody sees a part of either."""
+    """Put something where a folder is, or a folder where something is; nobody sees a part of either."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
     _remove(aside)
     target.rename(aside)
@@ -87,8 +96,12 @@ def _exchange(new: Path, target: Path) -> None:
     _remove(aside)
 
 
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
+
+
 def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
+    if _is_folder(path):
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

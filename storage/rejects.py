@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.errors import InputError
 from storage.inflate import DAMAGED, TRUNCATED
 from storage.layout import DataRoot
 from storage.schemas import SCHEMAS
@@ -60,10 +61,17 @@ class RejectCounts:
 
     Attributes:
         by_reason: how many records were left out, by reason.
+
+    Raises:
+        InputError: it is gone or damaged.
     """
 
     def __init__(self, rejects_file: Path) -> None:
-        self.by_reason: dict[str, int] = json.loads(facts_of(rejects_file)["by_reason"])
+        try:
+            self.by_reason: dict[str, int] = json.loads(facts_of(rejects_file)["by_reason"])
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            asset = rejects_file.parent.name
+            raise InputError(f"{rejects_file} is missing or damaged; materialize {asset} again") from error
 
     @property
     def duplicates(self) -> int:

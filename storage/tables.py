@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.errors import InputError
 from storage.publish import publishing
 from storage.schemas import SCHEMA_VERSION, SCHEMAS, embedding_schema
 
@@ -113,6 +114,18 @@ def facts_of(path: Path) -> dict[str, str]:
     """What a file says of itself: schema version, encoder, weights, …"""
     metadata = pq.read_schema(path).metadata or {}
     return {key.decode(): value.decode() for key, value in metadata.items() if not key.startswith(b"ARROW:")}
+
+
+def require_version(path: Path, asset: str, dataset: str) -> None:
+    """Raise InputError if a table was written under another version of the schemas than this code reads."""
+    found = facts_of(path).get("schema_version", "none")
+    if found != SCHEMA_VERSION:
+        is_newer = found.isdecimal() and int(found) > int(SCHEMA_VERSION)
+        to_do = "bring this code up to date, or materialize" if is_newer else "materialize"
+        raise InputError(
+            f"{asset} of {dataset} was written with schema version {found}, and this code reads {SCHEMA_VERSION}; "
+            f"{to_do} {asset} again"
+        )
 
 
 def embedding_table(items: pa.Table, matrix: np.ndarray, has_value: np.ndarray, content: pa.Array) -> pa.Table:

@@ -26,6 +26,7 @@ from models.spaces import COUNTED_SPACES, STARTS, OneOf
 from models.tuning import Budget, Look, Trial, best_of, search
 from models.zoo import LEARNED
 from storage.publish import publish_bytes
+from storage.seals import sealed, unsealed
 
 logger = logging.getLogger(__name__)
 
@@ -70,19 +71,30 @@ def studies(
     for model, loss in pairs(config, models):
         key = hashlib.sha256(f"{fingerprint} {model} {loss}".encode()).hexdigest()[:16]
         path = kept / f"{model}-{loss}-{key}.json"
-        if path.exists():
-            yield Study(model, loss, [Trial(**trial) for trial in json.loads(path.read_bytes())])
+        if (found := _kept(path)) is not None:
+            yield Study(model, loss, found)
             continue
         trials = study(config, model, loss, data, validation)
         if not trials:
             continue
-        publish_bytes(path, json.dumps([asdict(trial) for trial in trials]).encode())
+        publish_bytes(path, sealed(json.dumps({"trials": [asdict(trial) for trial in trials]})))
         best = best_of(trials)
         logger.info(
             f"{model} {loss}: {len(trials)} trials in {sum(trial.seconds for trial in trials):,.0f} s, "
             f"validation NDCG@20 {best.value:.4f} with {json.dumps(best.values)}"
         )
         yield Study(model, loss, trials)
+
+
+def _kept(path: Path) -> list[Trial] | None:
+    """The trials of a search that was finished before; None where there was none, or it cannot be read."""
+    if not path.exists():
+        return None
+    try:
+        return [Trial(**trial) for trial in unsealed(path.read_bytes())["trials"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        logger.warning(f"what was found by the search {path.stem} cannot be read; it is searched again")
+        return None
 
 
 def pairs(config: TuningSettings, models: Iterable[str]) -> list[tuple[str, str]]:

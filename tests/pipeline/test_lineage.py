@@ -218,6 +218,23 @@ def test_what_was_damaged_on_disk_is_made_again(sample: Pipeline, tmp_path: Path
         assert pipeline.root.artefact(again)
 
 
+def test_what_was_written_under_other_schemas_is_refused_and_made_again(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+    path, manifest = pipeline.root.path("text_embeddings", "sample", ".parquet"), sample.root.manifest
+    rows = pq.read_table(path)
+    pq.write_table(rows.replace_schema_metadata({**rows.schema.metadata, b"schema_version": b"1"}), path)
+    older = manifest("text_embeddings", "sample").model_copy(update={"sha256": sha256_of(path)})
+    pipeline.root.write_manifest(older)
+    assert failures(pipeline.run("sample", "key:item_graph")) == {
+        "item_graph": "Dataset sample: text_embeddings of sample was written with schema version 1, "
+        f"and this code reads {SCHEMA_VERSION}; materialize text_embeddings again."
+    }
+    assert pipeline.run("sample", "key:text_embeddings").success
+    made = pipeline.metadata("text_embeddings", "sample")
+    assert ("reused" in made, made["encoded"]) == (False, 0)
+    assert pipeline.run("sample", "key:item_graph").success
+
+
 def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> None:
     (tmp_path / "clip.pt").write_bytes(b"first")
     first = weights_version(str(tmp_path / "clip.pt"), "image_weights")

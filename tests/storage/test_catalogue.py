@@ -176,6 +176,14 @@ class TestEntries:
             ("{format: amazon2018, reviews: 3, metadata: b}", "'reviews' is 3: input should be a valid string"),
             ("{format: amazon2018, reviews: a, metadata: b, enabled: perhaps}", "'enabled' is 'perhaps': input"),
             ("{format: amazon2018, reviews: a, metadata: b, settings: [1]}", r"'settings' is \[1\]: input"),
+            (
+                "{format: amazon2018, reviews: a, metadata: b, name: c}",
+                "there is no setting 'name': the key of an entry",
+            ),
+            (
+                f"{{format: {'x' * 5000}, reviews: a, metadata: b}}",
+                r"'format' is 'x{37}\.\.\.x{38}': input should be 'amazon2014'",
+            ),
             ("nothing", "an entry is a mapping with format, reviews and metadata"),
             ("", "an entry is a mapping with format, reviews and metadata"),
         ],
@@ -183,6 +191,14 @@ class TestEntries:
     def test_a_mistake_is_told_by_file_dataset_and_setting(self, tmp_path: Path, entry: str, mistake: str) -> None:
         with pytest.raises(InputError, match=rf"^datasets\.yaml, dataset mine: {mistake}"):
             one_dataset(tmp_path, entry).dataset("mine")
+
+    def test_a_list_that_names_itself_a_billion_times_is_told_at_once(self, tmp_path: Path) -> None:
+        levels = ["&l0 [x, x, x, x, x, x, x, x, x]"]
+        levels += [f"&l{n} [{', '.join([f'*l{n - 1}'] * 9)}]" for n in range(1, 9)]
+        entry = f"{{format: [{', '.join(levels)}], reviews: a, metadata: b}}"
+        with pytest.raises(InputError, match=r"'format' is \[\['x', ") as told:
+            one_dataset(tmp_path, entry).dataset("mine")
+        assert len(str(told.value)) < 1_000
 
     def test_a_mistake_in_one_entry_does_not_hold_up_another(self, tmp_path: Path) -> None:
         text = """\

@@ -86,3 +86,10 @@ def test_a_damaged_history_is_kept_aside_with_one_warning(
     assert str(path) in record.message
     assert aside.name in record.message
     assert "\n" not in record.message
+
+
+def test_a_clock_that_was_set_back_loses_no_run_and_changes_no_order(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    for run, moment in (("a", 3_000), ("b", 1_000), ("c", 1_000), ("d", 2_000)):
+        append_run(root, "shop", replace(FIRST, run=run, time=moment))
+    assert read_history(root, "shop")["run"].to_pylist() == ["a", "b", "c", "d"]

@@ -1,12 +1,17 @@
 """Artefacts are used only if they are what their manifest says."""
 
+import logging
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import InputError
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.publish import publish_bytes, sha256_of
+from storage.schemas import SCHEMA_VERSION, SCHEMAS
+from storage.tables import read_table, write_table
 
 
 def made(root: DataRoot, asset: str, inputs: dict[str, str]) -> Manifest:
@@ -65,3 +70,49 @@ def test_what_is_not_what_it_says_counts_as_not_there_when_it_can_be_made_again(
     assert root.find_sound("a", "d") is None
     root.path("a", "d", ".manifest.json").write_text("{")
     assert root.find_sound("a", "d") is None
+
+
+def written_under(root: DataRoot, version: str | None) -> Manifest:
+    """A table as code with another version of the schemas would have written it."""
+    path = root.path("reviews", "d", ".parquet")
+    rows = pa.table([["u"], ["i"], [5.0], [1_000]], schema=SCHEMAS["reviews"])
+    write_table(path, "reviews", rows, {} if version is None else {"schema_version": version})
+    if version is None:
+        pq.write_table(rows, path)
+    manifest = Manifest(
+        asset="reviews", dataset="d", path="reviews/d.parquet", bytes=1, sha256=sha256_of(path), data_version="1",
+        recipe=Recipe(code_version="1", settings={}, inputs={}), numbering={}, facts={}, seconds=0.1, rows=1,
+    )  # fmt: skip
+    root.write_manifest(manifest)
+    return manifest
+
+
+OLDER, NEWER = str(int(SCHEMA_VERSION) - 1), str(int(SCHEMA_VERSION) + 1)
+
+
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (OLDER, f"schema version {OLDER}, and this code reads {SCHEMA_VERSION}; materialize reviews again"),
+        (
+            NEWER,
+            f"schema version {NEWER}, and this code reads {SCHEMA_VERSION}; "
+            "bring this code up to date, or materialize reviews again",
+        ),
+        (None, f"schema version none, and this code reads {SCHEMA_VERSION}; materialize reviews again"),
+    ],
+    ids=["older", "newer", "none"],
+)
+def test_a_table_of_another_version_of_the_schemas_is_refused_and_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, version: str | None, sentence: str
+) -> None:
+    root = DataRoot(tmp_path)
+    manifest = written_under(root, version)
+    with pytest.raises(InputError) as refused:
+        root.artefact(manifest)
+    assert str(refused.value) == f"reviews of d was written with {sentence}"
+    with caplog.at_level(logging.WARNING):
+        assert root.find_sound("reviews", "d") is None
+    assert caplog.messages == [f"{refused.value}; it is made again"]
+    again = written_under(root, SCHEMA_VERSION)
+    assert read_table(root.artefact(again))["user_id"].to_pylist() == ["u"]

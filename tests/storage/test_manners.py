@@ -32,6 +32,19 @@ def test_a_retry_after_is_a_number_of_seconds_and_anything_else_is_none(asked: s
     assert retry_after_s(asked) == seconds
 
 
+@pytest.mark.parametrize("days", [-400, 0, 400])
+def test_a_date_counts_from_the_time_that_the_server_tells_whatever_this_clock_says(days: int) -> None:
+    its_time = datetime.now(UTC) + timedelta(days=days)
+    until = format_datetime(its_time + timedelta(seconds=300), usegmt=True)
+    assert retry_after_s(until, format_datetime(its_time, usegmt=True)) == 300
+
+
+@pytest.mark.parametrize("its_time", [None, "", "half past ten"])
+def test_without_it_this_clock_has_to_do(its_time: str | None) -> None:
+    until = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
+    assert 290 < retry_after_s(until, its_time) <= 300
+
+
 def test_a_retry_after_may_be_a_date() -> None:
     until = format_datetime(datetime.now(UTC) + timedelta(seconds=300), usegmt=True)
     assert 298 < retry_after_s(until) <= 300

@@ -1,6 +1,7 @@
 """What opening a store costs, and how a damaged shard is found and replaced."""
 
 import hashlib
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -82,3 +83,22 @@ def test_a_shard_that_lost_some_of_its_middle_is_left_out_at_once(tmp_path: Path
     shard = holding(store, content)
     shard.write_bytes(shard.read_bytes().replace(content, content[:100]))
     assert list(store.attempts()) == []
+
+
+def test_what_replaces_a_damaged_shard_counts_though_the_clock_was_set_back_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, content = PictureStore(tmp_path), bytes(10_000)
+
+    def asked_at(seconds: int) -> None:
+        monkeypatch.setattr(time, "time_ns", lambda: seconds * 1_000_000_000)
+        attempts = Attempts(store)
+        attempts.add("0", None, picture(content))
+        attempts.flush()
+
+    asked_at(2_000)
+    damage(holding(store, content), content)
+    with pytest.raises(InputError):
+        dict(store.read([sha(content)]))
+    asked_at(1_000)
+    assert dict(store.read([sha(content)])) == {sha(content): content}
