@@ -84,7 +84,7 @@ def _read(path: Path) -> pa.Table:
     except (pa.ArrowException, OSError) as error:
         aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
         with publishing(aside) as partial:
-            shutil.copyfile(path, partial)
+            shutil.copytree(path, partial) if path.is_dir() else shutil.copyfile(path, partial)
         remove(path)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         logger.warning(f"{path} cannot be read ({reason}); it is kept as {aside.name}, and a new history begins")

@@ -23,7 +23,7 @@ def publishing(target: Path) -> Iterator[Path]:
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
 
     Raises:
-        InputError: a remote cannot be had, and nothing has changed here then; or the disk is full, is read-only, or takes
+        InputError: a remote cannot be had, and nothing has changed here then; or the disk is full, read-only, or takes
             no file so large.
     """
     # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
