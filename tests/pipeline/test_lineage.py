@@ -18,9 +18,10 @@ from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.assets import NAMES
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
-from models.zoo import LEARNED
+from models.zoo import BEST_MODEL, LEARNED
 from storage.models import SavedModels, read_models
 from storage.publish import sha256_of
+from storage.releases import Pointer, find_pointer, roll_back
 from storage.sample import SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
 from storage.tables import facts_of, read_embeddings, read_table, write_table
@@ -29,7 +30,7 @@ EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")
 STAGES = ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation", "exports")
 LINEAGE = {
     "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
-    "image_embeddings", "text_embeddings", "item_graph", "interaction_graph", "tuning", "leaderboard",
+    "image_embeddings", "text_embeddings", "item_graph", "interaction_graph", "tuning", "leaderboard", "current",
     "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES, *EXPORTS,
 }  # fmt: skip
 PAID_FOR = {
@@ -38,13 +39,15 @@ PAID_FOR = {
 }  # fmt: skip
 CHECKS = {
     "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
-    "splits_complete", "pictures_found", "image_embeddings_sound", "text_embeddings_sound",
-    "metrics_in_range",
+    "splits_complete", "splits_in_time", "graph_of_train_alone", "pictures_found", "image_embeddings_sound",
+    "text_embeddings_sound", "metrics_in_range", "reviews_not_collapsed", "items_not_collapsed",
+    "interactions_not_collapsed", "image_embeddings_cover", "text_embeddings_cover", "report_fresh",
 }  # fmt: skip
 
 
 def table(pipeline: Pipeline, asset: str):
-    return read_table(pipeline.root.path(asset, "sample", ".parquet"))
+    manifest = pipeline.root.find_manifest(asset, "sample")  # the history has none
+    return read_table(pipeline.root.root / (manifest.path if manifest else f"{asset}/sample.parquet"))
 
 
 def models_of(pipeline: Pipeline, name: str) -> SavedModels:
@@ -92,7 +95,8 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
 def test_checks_ran_for_the_partition_and_passed(sample: Pipeline) -> None:
     result = sample.run("sample", "key:items or key:leaderboard or key:splits")
     passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
-    assert passed == dict.fromkeys(("items_usable", "items_unique", "metrics_in_range", "splits_complete"), True)
+    of_items, of_splits = ("items_usable", "items_unique", "items_not_collapsed"), ("splits_complete", "splits_in_time")
+    assert passed == dict.fromkeys((*of_items, *of_splits, "metrics_in_range"), True)
     declared = {key.name for key in sample.definitions.resolve_asset_graph().asset_check_keys}
     assert declared == CHECKS
 
@@ -424,3 +428,33 @@ def test_tables_show_their_columns_and_first_rows_without_anybodys_id(sample: Pi
         assert {record.data["user_id"] for record in found["preview"]} == {"…"}
     vectors = sample.metadata("text_embeddings", "sample")["preview"]
     assert [record.data["embedding"] for record in vectors] == ["384 × float32"] * 8
+
+
+def test_models_are_served_through_the_pointer_and_can_be_taken_back(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = copy_of(sample, tmp_path)
+
+    def pointer() -> Pointer:
+        found = find_pointer(pipeline.root, "sample")
+        assert found is not None
+        return found
+
+    first = pointer()
+    assert first.recommendations == pipeline.root.manifest("recommendations", "sample").path
+    assert pipeline.run("sample", "key:lightgcn", {"lightgcn": {"max_epochs": 1}}).success
+    assert pointer() == first  # trained is not served
+    assert pipeline.run("sample", "key:current or key:recommendations or key:vectors_export").success
+    second = pointer()
+    assert second.earlier == [first.version]
+    assert {name for name, path in second.models.items() if path != first.models[name]} == {"lightgcn"}
+    assert pipeline.root.manifest("vectors_export", "sample").recipe.inputs["current"] == second.version
+
+    assert roll_back(pipeline.root, "sample").models == first.models
+    assert pipeline.run("sample", "key:current").success
+    assert (pointer().version, pointer().withdrawn) == (first.version, [second.version])
+
+    blind = {BEST_MODEL: {"max_epochs": 1, "learning_rate": 1e-9}}
+    assert pipeline.run("sample", f"key:{BEST_MODEL}", blind).success
+    result = pipeline.run("sample", "key:current or key:recommendations")
+    assert "below max_validation_drop" in failures(result)["current"]
+    assert "recommendations" not in {event.step_key for event in result.all_events if event.is_step_success}
+    assert pointer().version == first.version
