@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from conftest import Pipeline, failures
 
 from assets.checks import graph_of_train_alone, looks_ahead
+from pipeline.catch_up import out_of_date
 from storage.generations import failed_tables, find_previous, restore_previous
 
 FEWER = {"raw_reviews": {"sample_users": 150}, "raw_metadata": {"sample_users": 150}}
@@ -96,3 +97,17 @@ def test_an_edge_that_is_not_of_train_is_found() -> None:
     one_way = train.copy()
     one_way[2, 0] = 0
     assert not check(sp.csr_matrix(one_way), splits).passed
+
+
+def test_what_is_out_of_date_is_missing_damaged_or_made_of_something_else(pipeline: Pipeline) -> None:
+    def stale() -> set[str]:
+        return set(out_of_date(pipeline.definitions, pipeline.root, "quick"))
+
+    made = {"raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits"}
+    every = {key.path[-1] for key in pipeline.definitions.resolve_asset_graph().materializable_asset_keys}
+    assert stale() == every - made
+    assert pipeline.run("quick", "key:interactions", {"interactions": {"user_core": 6}}).success
+    assert stale() == every - made | {"item_index", "splits"}
+    reviews = pipeline.root.path("reviews", "quick", ".parquet")
+    reviews.write_bytes(reviews.read_bytes()[:-1])
+    assert stale() == every - {"raw_reviews", "raw_metadata", "items"}
