@@ -106,7 +106,7 @@ def test_what_is_out_of_date_is_missing_damaged_or_made_of_something_else(pipeli
     made = {"raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits"}
     every = {key.path[-1] for key in pipeline.definitions.resolve_asset_graph().materializable_asset_keys}
     assert stale() == every - made
-    assert pipeline.run("quick", "key:interactions", {"interactions": {"user_core": 6}}).success
+    assert pipeline.run("quick", "key:interactions", {"interactions": {"min_rating": 4.0}}).success
     assert stale() == every - made | {"item_index", "splits"}
     reviews = pipeline.root.path("reviews", "quick", ".parquet")
     reviews.write_bytes(reviews.read_bytes()[:-1])
