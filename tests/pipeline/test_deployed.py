@@ -59,6 +59,14 @@ class Deployed:
         assert "errors" not in found, found
         return found["data"]
 
+    def start(self, name: str) -> None:
+        """Start a service by its command; its log goes on where it was."""
+        command = command_of(services({"DAGSTER_POSTGRES_PASSWORD": PASSWORD})[name])
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.processes[name] = subprocess.Popen(
+                command, cwd=PROJECT_ROOT, env=self.environment, stdout=log, stderr=log, start_new_session=True
+            )
+
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text()
 
@@ -97,11 +105,7 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
             made = run_to_end(command_of(described["home"]), environment)
             assert made.returncode == 0, made.stderr
             for name in STARTED:
-                with (folder / f"{name}.log").open("wb") as log:
-                    started.processes[name] = subprocess.Popen(
-                        command_of(described[name]),
-                        cwd=PROJECT_ROOT, env=environment, stdout=log, stderr=log, start_new_session=True,
-                    )  # fmt: skip
+                started.start(name)
                 if name == "code":  # the others wait for it, as in compose.yaml
                     wait_until_healthy(name, started, described[name])
             for name in ("webserver", "daemon"):
@@ -122,9 +126,8 @@ def stop(processes: dict[str, subprocess.Popen[bytes]]) -> None:
             os.killpg(process.pid, signal.SIGKILL)
 
 
-@pytest.fixture(scope="module")
-def run_id(deployed: Deployed) -> str:
-    """A run of cheap assets that was launched in the webserver and has ended."""
+def launch(deployed: Deployed) -> str:
+    """Launch a run of cheap assets in the webserver."""
     location = {"repositoryName": "__repository__", "repositoryLocationName": "pipeline.definitions"}
     assets = ["raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits"]
     selector = location | {"pipelineName": "__ASSET_JOB", "assetSelection": [{"path": [name]} for name in assets]}
@@ -132,10 +135,22 @@ def run_id(deployed: Deployed) -> str:
     given = {"selector": selector, "mode": "default", "executionMetadata": {"tags": tags}, "runConfigData": {}}
     launched = deployed.ask(LAUNCH, given=given)["launchRun"]
     assert launched["__typename"] == "LaunchRunSuccess", launched
-    found, end = launched["run"]["runId"], time.monotonic() + 300
-    while status_of(deployed, found) not in ("SUCCESS", "FAILURE", "CANCELED"):
+    return launched["run"]["runId"]
+
+
+def wait_for(deployed: Deployed, run_id: str, *statuses: str) -> None:
+    """Wait until a run has one of these statuses."""
+    end = time.monotonic() + 300
+    while status_of(deployed, run_id) not in statuses:
         assert time.monotonic() < end, deployed.log("daemon")
         time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def run_id(deployed: Deployed) -> str:
+    """A run that was launched in the webserver and has ended."""
+    found = launch(deployed)
+    wait_for(deployed, found, "SUCCESS", "FAILURE", "CANCELED")
     return found
 
 
@@ -148,6 +163,16 @@ def test_a_run_launched_in_the_webserver_runs_in_the_code_server(deployed: Deplo
     assert status_of(deployed, run_id) == "SUCCESS", deployed.log("code")[-3000:]
     assert (deployed.folder / "data" / "splits" / "quick.parquet").is_file()
     assert "splits quick: " in deployed.log("code")
+
+
+def test_a_run_goes_on_when_the_webserver_is_killed(deployed: Deployed, run_id: str) -> None:
+    under_way = launch(deployed)
+    wait_for(deployed, under_way, "STARTED")
+    os.killpg(deployed.processes["webserver"].pid, signal.SIGKILL)
+    deployed.processes["webserver"].wait()
+    deployed.start("webserver")
+    wait_until_healthy("webserver", deployed, services({"DAGSTER_POSTGRES_PASSWORD": PASSWORD})["webserver"])
+    wait_for(deployed, under_way, "SUCCESS")
 
 
 def test_what_dagster_knows_is_in_postgres_alone(deployed: Deployed, run_id: str) -> None:

@@ -38,6 +38,7 @@ def command(url: str, work: Path, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(line, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_another_machine_uses_what_one_has_made(url: str, tmp_path: Path) -> None:
     one = Pipeline(DataRoot.at(url, tmp_path / "one"))
     result = one.run("quick", "*recbole_export", SMALL)

@@ -74,6 +74,7 @@ def test_a_killed_training_goes_on_where_it_was_to_the_same_model(folders: tuple
     assert not (disturbed / ".work" / "checkpoints" / "sample" / "gated_lightgcn").exists()
 
 
+@pytest.mark.long
 def test_a_killed_search_does_not_search_a_finished_model_again(folders: tuple[Path, Path]) -> None:
     undisturbed, disturbed = folders
     whole = epochs_of(run(undisturbed, "tuning"))
