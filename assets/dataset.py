@@ -31,6 +31,7 @@ GUARDS: dict[str, set[str]] = defaultdict(set)
 # Settings that change how an artefact is made, but not what it is.
 IMMATERIAL = {"force", "device", "image_batch", "image_workers", "text_batch"}
 
+WHOLE, CORE = "item_index", "the core"  # of the items: what integer ids may count by
 GPU = "gpu"  # the pool of what a GPU does where there is one
 RETRY_AFTER_S = (60, 600)
 
@@ -73,6 +74,7 @@ def dataset_asset(
     reuse: bool = False,
     outside: Callable[[Any], dict[str, str]] | None = None,
     starts_numbering: bool = False,
+    core_alone: bool = False,
     pool: str | None = None,
     deps: Sequence[str] = (),
     name: str | None = None,
@@ -88,6 +90,7 @@ def dataset_asset(
         outside: from the settings, versions of what the function reads besides its inputs, such as weights.
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
             be of one mind about its data version.
+        core_alone: whether its integer ids are those of the core, which stay when the catalogue grows.
         pool: what it has to share with the assets of other runs, such as the GPU.
         deps: upstream assets that the function reads by itself.
         name, description: of the asset; the function's own by default.
@@ -115,6 +118,8 @@ def dataset_asset(
                 recipe = _recipe(code_version, in_force, outside(in_force) if outside else {}, upstream, parts)
                 read = {manifest.asset: manifest.data_version for manifest in upstream}
                 numbering = common_numbering(upstream)
+                if core_alone:
+                    numbering.pop(WHOLE, None)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
                 if last and last.recipe == recipe and not in_force.force:
                     return _used_again(context, stage, last, {"numbering": numbering, "read": read})

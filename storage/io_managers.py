@@ -46,12 +46,14 @@ class Made:
     """What an asset function returns: its value, and what a person wants to know of it.
 
     `metadata` may be a function; it is called after the value was written, when a stream has been counted.
-    `about` goes into the metadata of a Parquet file. `published` is called when all is on disk, to tidy up.
+    `about` goes into the metadata of a Parquet file. `numbers` are versions of parts of it by which others may count
+    alone. `published` is called when all is on disk, to tidy up.
     """
 
     value: Any
     metadata: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
     about: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
     published: Callable[[], object] | None = None
 
 
@@ -117,7 +119,8 @@ class PublishingIOManager(dg.IOManager):
         seconds = time.perf_counter() - obj.started
         path = published.path
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-        numbering = {asset: published.data_version} if obj.starts_numbering else obj.numbering
+        own_numbers = {asset: published.data_version} | obj.made.numbers
+        numbering = own_numbers if obj.starts_numbering else obj.numbering
         manifest = Manifest(
             asset=asset,
             dataset=obj.dataset,

@@ -47,7 +47,7 @@ class Manifest(pydantic.BaseModel):
     sha256: str
     data_version: str
     recipe: Recipe
-    numbering: dict[str, str]  # data version of the assets that its integer ids come from
+    numbering: dict[str, str]  # version of what its integer ids come from
     facts: dict[str, object]  # what a person was shown of it
     seconds: float
     rows: int | None = None

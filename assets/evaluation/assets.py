@@ -39,6 +39,7 @@ def runs_so_far(stage: Stage) -> dict[str, Any]:
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
+    core_alone=True,
     inputs=dict.fromkeys(NAMES, SavedModels),
     beside=runs_so_far,
 )
@@ -92,6 +93,7 @@ def leaderboard(
     kinds={"pytorch", "parquet"},
     code_version="2",
     reuse=True,
+    core_alone=True,
     pool=GPU,
     inputs={PLACING_MODEL: SavedModels},
 )

@@ -15,7 +15,13 @@ from storage.publish import publishing
 from storage.releases import Promoted
 from storage.tables import Embeddings
 
-EXPORT: dict[str, Any] = {"group": "exports", "code_version": "2", "io_manager": "files", "reuse": True}
+EXPORT: dict[str, Any] = {
+    "group": "exports",
+    "code_version": "2",
+    "io_manager": "files",
+    "reuse": True,
+    "core_alone": True,
+}
 
 
 @dataset_asset(**EXPORT, kinds={"csv", "numpy"})

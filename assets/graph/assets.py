@@ -8,7 +8,7 @@ from assets.settings import StageSettings
 from storage.io_managers import Made
 
 
-@dataset_asset(group="graph", kinds={"scipy"}, code_version="1", io_manager="arrays")
+@dataset_asset(group="graph", kinds={"scipy"}, code_version="1", io_manager="arrays", core_alone=True)
 def interaction_graph(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
     """The symmetric normalised user-item adjacency of the train split alone, that LightGCN propagates over."""
     from models.propagation import normalised_adjacency

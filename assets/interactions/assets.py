@@ -1,10 +1,12 @@
 """reviews, items → interactions (k-core), item_index → splits."""
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import CORE, Stage, dataset_asset
 from assets.interactions.core import core_interactions
 from assets.interactions.splits import leave_one_out_split, random_split, ratio_811_split, temporal_split
 from assets.settings import CoreSettings, IndexSettings, SplitSettings
@@ -22,7 +24,7 @@ def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> M
     return Made(core.stream(), core.funnel | degree_looks(core.rows.user, core.rows.item))
 
 
-@dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="1", starts_numbering=True)
+@dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="2", starts_numbering=True)
 def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> Made:
     """The number of every item: the core ordered by item_id; then, if asked for, items with metadata alone."""
     core = pc.unique(interactions["item_id"]).sort()
@@ -34,10 +36,12 @@ def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, item
     numbers = np.arange(len(ids), dtype=np.int32)
     table = pa.table({"item": numbers, "item_id": ids, "in_core": numbers < len(core)})
     without_metadata = len(core) - pc.sum(pc.is_in(core, value_set=items["item_id"].combine_chunks())).as_py()
-    return Made(table, {"core_items": len(core), "other_items": len(others), "without_metadata": without_metadata})
+    facts = {"core_items": len(core), "other_items": len(others), "without_metadata": without_metadata}
+    digest = hashlib.sha256("\n".join(core.to_pylist()).encode()).hexdigest()[:16]
+    return Made(table, facts, numbers={CORE: digest})
 
 
-@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="1")
+@dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", core_alone=True)
 def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_index: pa.Table) -> Made:
     """Which interactions are for training, for validation and for the test, by the rule `split`."""
     core = item_index.filter(item_index["in_core"])["item_id"].combine_chunks()

@@ -22,6 +22,7 @@ from storage.tables import Embeddings
     code_version="4",
     io_manager="versions",
     reuse=True,
+    core_alone=True,
 )
 def recommendations(
     stage: Stage,

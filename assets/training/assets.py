@@ -31,7 +31,13 @@ from storage.tables import Embeddings
 
 CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
-MODEL: dict[str, Any] = {"group": "training", "code_version": "2", "io_manager": "models", "reuse": True}
+MODEL: dict[str, Any] = {
+    "group": "training",
+    "code_version": "2",
+    "io_manager": "models",
+    "reuse": True,
+    "core_alone": True,
+}
 TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
 NAMES = (*LEARNED, *COUNTED, "blend")
 
@@ -41,6 +47,7 @@ NAMES = (*LEARNED, *COUNTED, "blend")
     kinds={"optuna", "pytorch"},
     code_version="2",
     reuse=True,
+    core_alone=True,
     pool=GPU,
     outside=lambda config: {"searched": searched_version()},
 )
@@ -140,7 +147,7 @@ def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: Saved
     return made
 
 
-@dataset_asset(group="training", kinds={"json"}, code_version="1", io_manager="releases", deps=SERVED)
+@dataset_asset(group="training", kinds={"json"}, code_version="1", io_manager="releases", core_alone=True, deps=SERVED)
 def current(stage: Stage, config: PromotionSettings) -> Made:
     """The models that are served: those trained last, unless their validation metric collapsed or they were taken back.
 

@@ -250,16 +250,25 @@ def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> Non
         assert weights_version(name, "image_weights") == name
 
 
-def test_what_is_used_again_goes_along_with_a_new_generation(sample: Pipeline, tmp_path: Path) -> None:
+def test_what_counts_by_the_core_alone_goes_along_with_another_catalogue(sample: Pipeline, tmp_path: Path) -> None:
     """Without the items that nobody has bought the core is the same: what is made of it alone is not made again."""
     pipeline = copy_of(sample, tmp_path)
     before = pipeline.root.manifest("popularity", "sample")
-    selection = " or ".join(f"key:{name}" for name in ("item_index", "splits", "interaction_graph", "popularity"))
+    made = ("item_index", "item_images", "image_embeddings", "text_embeddings", "mmrec_export", "popularity")
+    selection = " or ".join(f"key:{name}" for name in made)  # splits and graph stay as they are
     assert pipeline.run("sample", selection, {"item_index": {"items": "core"}}).success
-    after, splits = (pipeline.root.manifest(name, "sample") for name in ("popularity", "splits"))
     assert pipeline.metadata("popularity", "sample")["reused"] is True
-    assert after.numbering == splits.numbering != before.numbering
-    assert after.model_copy(update={"numbering": before.numbering}) == before
+    assert pipeline.root.manifest("popularity", "sample") == before
+    assert "reused" not in pipeline.metadata("mmrec_export", "sample")
+    said = failures(pipeline.run("sample", "key:item_graph or key:new_item_scores"))
+    assert said == {}
+    whole = pipeline.root.manifest("image_embeddings", "sample").numbering["item_index"]
+    pipeline.root.write_manifest(
+        pipeline.root.manifest("text_embeddings", "sample").model_copy(update={"numbering": {"item_index": "other"}})
+    )
+    assert whole != "other"
+    said = failures(pipeline.run("sample", "key:item_graph"))
+    assert "were made from different generations of item_index" in said["item_graph"]
 
 
 def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:
