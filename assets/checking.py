@@ -48,7 +48,7 @@ def dataset_check(
             blocking=blocking,
             partitions_def=DATASETS,
             additional_ins=others,
-            required_resource_keys={"catalogue", "data_root"},
+            required_resource_keys={"catalogue", "data_root", "presence"},
         )(check)
 
     return decorate

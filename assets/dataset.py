@@ -193,14 +193,15 @@ def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataVal
 
 
 def refuse_failed(upstream: Sequence[Manifest]) -> None:
-    """Raise InputError if an input has failed a blocking check: nothing is built on it, in whatever run."""
+    """Raise InputError if an input has not passed its blocking checks: nothing is built on it, in whatever run."""
     for manifest in upstream:
-        if manifest.failed:
-            raise InputError(
-                f"{manifest.asset} has failed its check {manifest.failed[0]}, and nothing is built on it: materialize "
-                f"it again when data or settings are mended, or take the generation before with "
-                f"`make restore DATASET={manifest.dataset}`"
-            )
+        for check in sorted(GUARDS[manifest.asset]):
+            if not manifest.verdicts.get(check):
+                what = "has failed" if check in manifest.verdicts else "was never looked at by"
+                raise InputError(
+                    f"{manifest.asset} {what} its check {check}, and nothing is built on it: materialize it again when "
+                    f"data or settings are mended, or `make restore DATASET={manifest.dataset}` takes the one before"
+                )
 
 
 @contextmanager

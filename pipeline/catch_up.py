@@ -2,11 +2,12 @@
 
 import dagster as dg
 
+from assets.dataset import GUARDS
 from storage.layout import DataRoot
 
 
 def out_of_date(definitions: dg.Definitions, root: DataRoot, dataset: str) -> list[str]:
-    """The assets of a dataset that are missing, damaged, of other code, or made of something else than there is now.
+    """The assets of a dataset that are missing, damaged, failed, of other code, or made of something else than now.
 
     They come in the order in which they are made; what is downstream of one of them is one of them.
     """
@@ -17,7 +18,8 @@ def out_of_date(definitions: dg.Definitions, root: DataRoot, dataset: str) -> li
         node, asset = graph.get(key), key.path[-1]
         upstream = [parent.path[-1] for parent in node.parent_keys]
         found = root.find_sound(asset, dataset)
-        of_now = found is not None and found.recipe.code_version == node.code_version
+        passed = found is not None and all(found.verdicts.get(check) for check in GUARDS[asset])
+        of_now = found is not None and passed and found.recipe.code_version == node.code_version
         if found and of_now and found.read == {parent: made.get(parent) for parent in upstream}:
             made[asset] = found.data_version
         else:

@@ -21,6 +21,7 @@ from pipeline.instance import initialise, instance_settings, is_in_postgres
 from storage.catalogue import Dataset, load_catalogue
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
+from storage.publish import publish_bytes
 from storage.sources import check_local
 
 SHOWN = {("recall", 10): "Recall@10", ("recall", 20): "Recall@20", ("ndcg", 10): "NDCG@10", ("ndcg", 20): "NDCG@20"}
@@ -37,8 +38,9 @@ def home(_: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if own or not (folder / "dagster.yaml").exists():
-            (folder / "dagster.yaml").write_text(settings)
+        file = folder / "dagster.yaml"
+        if not file.exists() or (own and file.read_text() != settings):
+            publish_bytes(file, settings.encode())
         if is_in_postgres() or not (folder / "history").exists():
             initialise()
     if own:  # bare `dagster` commands look here
@@ -127,7 +129,7 @@ def collect(_: str) -> None:
     if runs:
         raise InputError(
             f"Nothing was collected: run {runs[0].dagster_run.run_id} is live; wait for it, "
-            "or end it in the UI if its process is gone."
+            "or `make doctor` if its process is gone."
         )
     found = collect_vectors(DataRoot.from_environment())
     print(f"{found.deleted:,} vectors deleted ({found.freed_bytes:,} bytes), {found.kept:,} kept.")

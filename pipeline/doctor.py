@@ -1,18 +1,22 @@
 """Finds runs whose process is gone, and clears away what they left behind, so that nothing waits for the dead."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from socket import gethostname
 
 import dagster as dg
 from dagster import DagsterRunStatus
 
-from pipeline.presence import HEARTBEAT, HEARTBEAT_S, HOST, PARTITION, PID
+from assets.dataset import DATASETS
+from pipeline.presence import HEARTBEAT, HEARTBEAT_S, HOST, PARTITION, PID, RUN, WORK
 from storage.layout import DataRoot
 from storage.leftovers import clear_leftovers
 from storage.locks import works_on
 
 LIVING = [DagsterRunStatus.STARTING, DagsterRunStatus.STARTED, DagsterRunStatus.CANCELING]
+LOOK_AGAIN_S = 5.0
 SILENT_S = 10 * HEARTBEAT_S  # a run of another machine that is silent for longer is taken for dead
 UNBORN_S = 900.0  # and one that, this long after it was launched, has not said who it is
 
@@ -22,29 +26,38 @@ def diagnose(instance: dg.DagsterInstance, root: DataRoot) -> Iterator[str]:
 
     Yields a sentence for each thing that was done.
     """
-    living = 0
-    for record in instance.get_run_records(dg.RunsFilter(statuses=LIVING)):
-        run = record.dagster_run
-        if reason := cause_of_death(run, record.update_timestamp, root):
-            yield report_dead(instance, run, reason)
-        else:
-            living += 1
+    if any(_deaths(instance)):
+        time.sleep(LOOK_AGAIN_S)  # a run gives its lock back a moment before it says that it has ended
+    for run, reason in _deaths(instance):
+        yield report_dead(instance, run, reason)
     yield from _free_places(instance)
-    if not living:  # what is being written right now looks like what was left behind
+    if not _living(instance):  # what is being written right now looks like what was left behind
         yield from clear_leftovers(root)
 
 
-def cause_of_death(run: dg.DagsterRun, updated: datetime, root: DataRoot) -> str | None:
+def _living(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """The runs of this project that Dagster believes alive; an instance may have others."""
+    records = instance.get_run_records(dg.RunsFilter(statuses=LIVING))
+    return [one for one in records if DATASETS.has_partition_key(one.dagster_run.tags.get(PARTITION, ""))]
+
+
+def _deaths(instance: dg.DagsterInstance) -> Iterator[tuple[dg.DagsterRun, str]]:
+    for record in _living(instance):
+        if reason := cause_of_death(record.dagster_run, record.update_timestamp):
+            yield record.dagster_run, reason
+
+
+def cause_of_death(run: dg.DagsterRun, updated: datetime) -> str | None:
     """Why a run that Dagster believes alive is dead; None if it lives, or may do so.
 
     On this machine the lock on its dataset tells, which no clock and no other process of the same number can fool.
     """
     host, now = run.tags.get(HOST), datetime.now(UTC)
-    if host is None:
+    if host is None or run.tags.get(RUN) != run.run_id:
         age = (now - updated).total_seconds()
         return f"it did not begin within {age:,.0f} s of its launch" if age > UNBORN_S else None
     if host == gethostname():
-        lives = works_on(root.work, run.tags[PARTITION], run.run_id)
+        lives = works_on(Path(run.tags[WORK]), run.tags[PARTITION], run.run_id)
         return None if lives else f"its process {run.tags.get(PID)} on {host} is gone"
     silent = now - datetime.fromisoformat(run.tags[HEARTBEAT])
     return f"{host} has not been heard of for {silent}" if silent > timedelta(seconds=SILENT_S) else None

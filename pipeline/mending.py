@@ -37,7 +37,7 @@ def restore(name: str) -> None:
         raise InputError(f"Dataset {name}: no table has failed a check; there is nothing to put back.")
     for manifest in restored:
         print(f"{manifest.asset} of {name}: the generation before is back ({manifest.rows or 0:,} rows).")
-    print(f"What was built on it since is out of date: `make catch-up DATASET={name}`.")
+    print(f"What follows is built on it again: `make catch-up DATASET={name}`.")
 
 
 def rollback(name: str) -> None:

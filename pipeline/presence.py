@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
@@ -13,7 +14,8 @@ from storage.locks import Holder, InUseError, dataset_lock
 
 logger = logging.getLogger(__name__)
 
-HOST, PID, HEARTBEAT = "rec/host", "rec/pid", "rec/heartbeat"
+# Whose the others are: a run that is tried again has the tags of the one before.
+RUN, HOST, PID, WORK, HEARTBEAT = "rec/run", "rec/host", "rec/pid", "rec/work", "rec/heartbeat"
 PARTITION = "dagster/partition"
 HEARTBEAT_S = 60.0
 
@@ -31,31 +33,32 @@ def presence(context: dg.InitResourceContext) -> Iterator[None]:
         yield
         return
     try:
-        with dataset_lock(root.work, dataset, run.run_id) as holder, heartbeat(context.instance, holder):
+        with dataset_lock(root.work, dataset, run.run_id) as holder, heartbeat(context.instance, holder, root.work):
             yield
     except InUseError as error:
-        raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from error
+        raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from None
 
 
 @contextmanager
-def heartbeat(instance: dg.DagsterInstance | None, holder: Holder, every_s: float = HEARTBEAT_S) -> Iterator[None]:
-    """Write into the tags of a run who it is, and from time to time that it lives."""
+def heartbeat(instance: dg.DagsterInstance | None, holder: Holder, work: Path) -> Iterator[None]:
+    """Write into the tags of a run who it is and where its lock lies, and from time to time that it lives."""
     if instance is None:
         yield
         return
     ended = threading.Event()
 
+    own = {RUN: holder.run, HOST: holder.host, PID: str(holder.pid), WORK: str(work)}
+
     def beat() -> None:
-        instance.add_run_tags(holder.run, {HEARTBEAT: datetime.now(UTC).isoformat(timespec="seconds")})
+        instance.add_run_tags(holder.run, own | {HEARTBEAT: datetime.now(UTC).isoformat(timespec="seconds")})
 
     def go_on() -> None:
-        while not ended.wait(every_s):
+        while not ended.wait(HEARTBEAT_S):
             try:
                 beat()
             except Exception as error:  # a database that is away for a while must not end the run
                 logger.warning(f"the heartbeat of run {holder.run} could not be written ({type(error).__name__})")
 
-    instance.add_run_tags(holder.run, {HOST: holder.host, PID: str(holder.pid)})
     beat()
     thread = threading.Thread(target=go_on, name="heartbeat", daemon=True)
     thread.start()

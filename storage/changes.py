@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from storage.errors import InputError, OutOfReachError
-from storage.manners import HEADERS
+from storage.manners import HEADERS, without_secrets
 from storage.partial import State
 
 ASK_S = 5.0  # for one source in all, however slowly it answers
@@ -30,17 +30,17 @@ async def _mark(session: aiohttp.ClientSession, source: str) -> str | InputError
     try:
         match urlsplit(source).scheme:
             case "http" | "https":
-                return await _mark_of_url(session, source, _shown(source))
+                return await _mark_of_url(session, source, without_secrets(source))
             case "sample":
                 return source
             case "":
                 stat = Path(source).stat()
                 return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
-        return InputError(f"{_shown(source)} is neither a path nor a URL with http or https")
-    except OSError as error:  # aiohttp's own for what cannot be connected to are OSErrors, too
-        return OutOfReachError(f"{_shown(source)} cannot be reached ({type(error).__name__})")
-    except (TimeoutError, aiohttp.ClientError, ValueError) as error:
-        return OutOfReachError(f"{_shown(source)} does not answer ({type(error).__name__})")
+        return InputError(f"{without_secrets(source)} is neither a path nor a URL with http or https")
+    except (TimeoutError, aiohttp.ServerDisconnectedError) as error:
+        return OutOfReachError(f"{without_secrets(source)} does not answer ({type(error).__name__})")
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        return OutOfReachError(f"{without_secrets(source)} cannot be reached ({type(error).__name__})")
 
 
 async def _mark_of_url(session: aiohttp.ClientSession, url: str, shown: str) -> str | InputError:
@@ -64,9 +64,3 @@ def _state(answer: aiohttp.ClientResponse) -> State:
     )
     known = int(size) if size and size.isascii() and size.isdigit() else None
     return State(etag=headers.get("ETag"), last_modified=headers.get("Last-Modified"), bytes=known)
-
-
-def _shown(source: str) -> str:
-    """A source without what may be a secret in it: name, password and query of a URL."""
-    parts = urlsplit(source)
-    return f"{parts.scheme}://{parts.hostname}{parts.path}" if parts.netloc else source

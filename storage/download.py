@@ -16,7 +16,7 @@ import requests
 import urllib3
 
 from storage.errors import InputError, OutOfReachError
-from storage.manners import HEADERS, Retries, retry_after_s
+from storage.manners import HEADERS, Retries, retry_after_s, without_secrets
 from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
 from storage.progress import Progress
 from storage.publish import publish_bytes, publishing, sha256_of
@@ -70,7 +70,9 @@ def download(
             return fetch.run()
     except OSError as error:  # requests' own are OSErrors too, and are told apart in _Fetch
         where = f"{error.strerror} ({error.filename or work})"
-        raise InputError(f"{url} cannot be kept: {where}; REC_WORK and REC_DATA say where it goes") from error
+        raise InputError(
+            f"{without_secrets(url)} cannot be kept: {where}; REC_WORK and REC_DATA say where it goes"
+        ) from error
 
 
 class _PassingError(Exception):
@@ -94,6 +96,11 @@ class _Fetch:
     retries: Retries
     session: requests.Session
 
+    @property
+    def shown(self) -> str:
+        """The URL as it may be told."""
+        return without_secrets(self.url)
+
     def run(self) -> Download:
         damaged: set[str] = set()
         while True:
@@ -108,12 +115,12 @@ class _Fetch:
             self.partial.discard()
             if digest in damaged:
                 raise InputError(
-                    f"{self.url} is damaged where it lies: its gzip does not inflate to the end; {INSTEAD}"
+                    f"{self.shown} is damaged where it lies: its gzip does not inflate to the end; {INSTEAD}"
                 )
             damaged.add(digest)
             if len(damaged) == self.retries.attempts:
-                raise InputError(f"{self.url} arrives damaged, each time in another way; {INSTEAD}")
-            logger.warning(f"{self.url} arrived damaged; it is downloaded afresh")
+                raise InputError(f"{self.shown} arrives damaged, each time in another way; {INSTEAD}")
+            logger.warning(f"{self.shown} arrived damaged; it is downloaded afresh")
 
     def _publish(self, state: State, digest: str) -> Download:
         """Give the file its name. The work file goes last, so that a kill on the way costs nothing."""
@@ -123,7 +130,7 @@ class _Fetch:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
-        receipt = Receipt(**known, bytes=self.partial.size, url=self.url, sha256=digest)
+        receipt = Receipt(**known, bytes=self.partial.size, url=self.shown, sha256=digest)
         publish_bytes(receipt_path(self.target), sealed(receipt.model_dump_json()))
         self.partial.discard()
         return Download(receipt, fetched=True)
@@ -139,12 +146,12 @@ class _Fetch:
                 most = max(most, self.partial.size)
                 wait_s = max(error.wait_s, self.retries.wait_s(failures))
                 if failures == self.retries.attempts:
-                    raise OutOfReachError(f"{self.url} {error}, {failures} times in a row; {INSTEAD}") from error
+                    raise OutOfReachError(f"{self.shown} {error}, {failures} times in a row; {INSTEAD}") from error
                 if error.wait_s > self.retries.patience_s:
                     raise OutOfReachError(
-                        f"{self.url} {error} and asks to wait {wait_s:,.0f} s; run it later"
+                        f"{self.shown} {error} and asks to wait {wait_s:,.0f} s; run it later"
                     ) from error
-                logger.info(f"{self.url} {error}; tried again in {wait_s:.1f} s")
+                logger.info(f"{self.shown} {error}; tried again in {wait_s:.1f} s")
                 self.retries.sleep(wait_s)
 
     def _request(self) -> State | Receipt:
@@ -154,10 +161,10 @@ class _Fetch:
                 return self._take(answer)
         except (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError) as error:
             if "CERTIFICATE_VERIFY_FAILED" in str(error):
-                raise InputError(f"{self.url} shows a certificate that is not valid; {INSTEAD}") from error
+                raise InputError(f"{self.shown} shows a certificate that is not valid; {INSTEAD}") from error
             raise _PassingError(f"cannot be reached ({type(error).__name__})") from error
         except requests.RequestException as error:
-            raise InputError(f"{self.url} cannot be downloaded ({type(error).__name__}); {INSTEAD}") from error
+            raise InputError(f"{self.shown} cannot be downloaded ({type(error).__name__}); {INSTEAD}") from error
 
     def _conditions(self) -> dict[str, str]:
         """Headers that ask for the rest of what has begun to arrive, or else only for what is not known yet."""
@@ -194,7 +201,7 @@ class _Fetch:
                 return self._append(answer, begun)
             self.partial.discard()
             raise _PassingError("changed while it was downloaded")
-        raise InputError(f"{self.url} answers {status} {answer.reason}; {INSTEAD}")
+        raise InputError(f"{self.shown} answers {status} {answer.reason}; {INSTEAD}")
 
     def _append(self, answer: requests.Response, state: State) -> State:
         """Write what comes, as it comes over the wire, behind what has arrived."""
@@ -218,7 +225,7 @@ class _Fetch:
     def _check_limit(self, size: int) -> None:
         if size > self.max_bytes:
             self.partial.discard()
-            raise InputError(f"{self.url} is larger than max_dump_bytes ({self.max_bytes:,})")
+            raise InputError(f"{self.shown} is larger than max_dump_bytes ({self.max_bytes:,})")
 
     def _check_room(self, state: State, arrived: int) -> None:
         """Refuse a file that will not fit before any of it is fetched."""
@@ -231,7 +238,7 @@ class _Fetch:
         for setting, (folder, needed) in needs.items():
             free = shutil.disk_usage(folder).free
             if needed > free:
-                raise InputError(f"{self.url} needs {needed:,} bytes where {setting} has {free:,} left ({folder})")
+                raise InputError(f"{self.shown} needs {needed:,} bytes where {setting} has {free:,} left ({folder})")
 
 
 def _state(answer: requests.Response, total: str) -> State:

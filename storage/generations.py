@@ -15,10 +15,10 @@ from storage.publish import publishing, remove
 PREVIOUS = ".previous"
 
 
-def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str) -> None:
-    """Put a copy of a table beside it before it is replaced, unless one is there: that has passed, this has not yet."""
+def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str, checks: Collection[str]) -> None:
+    """Put a copy of a table that has passed its checks beside it before it is replaced; of another, none is worth it."""
     manifest = root.find_sound(asset, dataset)
-    if manifest is None or manifest.failed or find_previous(root, asset, dataset):
+    if manifest is None or not all(manifest.verdicts.get(check) for check in checks):
         return
     with publishing(root.path(asset, dataset, PREVIOUS + suffix)) as partial:
         _copy(root.path(asset, dataset, suffix), partial)
@@ -56,6 +56,7 @@ def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Coll
 
 def failed_tables(root: DataRoot, dataset: str) -> list[str]:
     """The assets of a dataset whose table has failed a check, and that have a generation before."""
+    root.pull(dataset)
     kept = sorted(root.root.glob(f"*/{dataset}{PREVIOUS}.manifest.json"))
     assets = [path.parent.name for path in kept]
     return [asset for asset in assets if root.manifest(asset, dataset).failed]
@@ -74,7 +75,9 @@ def restore_previous(root: DataRoot, asset: str, dataset: str) -> Manifest:
     target = root.path(asset, dataset, source.name.removeprefix(f"{dataset}{PREVIOUS}"))
     with publishing(target) as partial:
         _copy(source, partial)
-    restored = previous.model_copy(update={"path": str(target.relative_to(root.root))})
+    # It stands for what it is put in place of: until that changes, nobody has to make it again.
+    read = root.manifest(asset, dataset).read
+    restored = previous.model_copy(update={"path": str(target.relative_to(root.root)), "read": read})
     root.write_manifest(restored)
     drop_previous(root, asset, dataset)
     return restored

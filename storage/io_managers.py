@@ -113,7 +113,7 @@ class PublishingIOManager(dg.IOManager):
         asset = context.asset_key.path[-1]
         with as_failure(obj.dataset, InputError):
             if obj.guards and self.suffix:
-                keep_previous(self.root, asset, obj.dataset, self.suffix)
+                keep_previous(self.root, asset, obj.dataset, self.suffix, obj.guards)
             published = self.publish(asset, obj.dataset, obj.made)
             own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         seconds = time.perf_counter() - obj.started

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
 
 # Bodies are taken as they are: one that inflates could be far larger than it was sent.
 HEADERS = {"User-Agent": "gated-rec-pipeline", "Accept-Encoding": "identity"}
@@ -53,3 +54,9 @@ def _date(text: str | None) -> datetime | None:
         return found if found.tzinfo else found.replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+def without_secrets(source: str) -> str:
+    """A source as it may be shown: a URL without the name, password, query and fragment that it may carry."""
+    parts = urlsplit(source)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else source

@@ -10,6 +10,7 @@ from pathlib import Path
 import pydantic
 
 from storage.inflate import read_blocks
+from storage.manners import without_secrets
 from storage.publish import publish_bytes, sha256_of
 from storage.seals import unsealed
 
@@ -58,7 +59,7 @@ def find_receipt(target: Path, url: str) -> Receipt | None:
     """The receipt of a file that came from `url` and is still what it was."""
     try:
         receipt = Receipt.model_validate(unsealed(receipt_path(target).read_bytes()))
-        unchanged = receipt.url == url and target.stat().st_size == receipt.bytes
+        unchanged = receipt.url == without_secrets(url) and target.stat().st_size == receipt.bytes
         return receipt if unchanged and sha256_of(target) == receipt.sha256 else None
     except (OSError, ValueError):
         return None
@@ -102,7 +103,7 @@ class Partial:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                logger.info(f"{self.url} is being downloaded by another process; waiting for it")
+                logger.info(f"{without_secrets(self.url)} is being downloaded by another process; waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 

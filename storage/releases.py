@@ -6,6 +6,7 @@ data/current/DATASET.json           the pointer, for whoever serves: paths of th
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ from storage.errors import InputError
 from storage.layout import DataRoot, Manifest
 from storage.models import SavedModels, read_models
 from storage.publish import publish_bytes, remove
+
+logger = logging.getLogger(__name__)
 
 CURRENT, RECOMMENDATIONS = "current", "recommendations"
 
@@ -69,6 +72,7 @@ def find_pointer(root: DataRoot, dataset: str) -> Pointer | None:
     Raises:
         InputError: it is there and cannot be read.
     """
+    root.pull(dataset)
     path = root.path(CURRENT, dataset, ".json")
     try:
         return Pointer.model_validate_json(path.read_bytes())
@@ -90,6 +94,15 @@ def read_release(root: DataRoot, dataset: str, version: str) -> Release:
         raise InputError(f"release {version} of {dataset} is gone or unreadable; materialize {CURRENT} again") from None
 
 
+def find_release(root: DataRoot, dataset: str, version: str) -> Release | None:
+    """One release; None, with a warning, where it is gone or cannot be read."""
+    try:
+        return read_release(root, dataset, version)
+    except InputError as error:
+        logger.warning(f"{error}")
+        return None
+
+
 def release_path(root: DataRoot, dataset: str, version: str) -> Path:
     return root.path(CURRENT, dataset) / f"{version}.json"
 
@@ -104,6 +117,7 @@ def promote(root: DataRoot, release: Release) -> Path:
     _point(
         root,
         release,
+        pointer,
         earlier=[one for one in earlier if one != release.version],
         withdrawn=[one for one in withdrawn if one != release.version],
     )
@@ -114,7 +128,7 @@ def show_recommendations(root: DataRoot, dataset: str) -> None:
     """Let the pointer name the newest recommendations of what it points to."""
     if pointer := find_pointer(root, dataset):
         release = read_release(root, dataset, pointer.version)
-        _point(root, release, earlier=pointer.earlier, withdrawn=pointer.withdrawn)
+        _point(root, release, pointer, earlier=pointer.earlier, withdrawn=pointer.withdrawn)
 
 
 def roll_back(root: DataRoot, dataset: str) -> Pointer:
@@ -130,11 +144,13 @@ def roll_back(root: DataRoot, dataset: str) -> Pointer:
     release = read_release(root, dataset, version)
     for manifest in release.models.values():
         root.artefact(manifest)
-    heads = [root.find_manifest(CURRENT, dataset, f"/{version}"), recommended(root, dataset, version)]
-    for manifest in filter(None, heads):
+    head = root.find_manifest(CURRENT, dataset, f"/{version}")
+    if head is None:
+        raise InputError(f"the manifest of release {version} of {CURRENT} is gone")
+    for manifest in filter(None, (head, recommended(root, dataset, version))):
         root.artefact(manifest)
         root.write_manifest(manifest)
-    return _point(root, release, earlier=earlier, withdrawn=[*pointer.withdrawn, pointer.version])
+    return _point(root, release, None, earlier=earlier, withdrawn=[*pointer.withdrawn, pointer.version])
 
 
 def recommended(root: DataRoot, dataset: str, version: str) -> Manifest | None:
@@ -151,8 +167,12 @@ def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
     pointer = find_pointer(root, dataset)
     if pointer is None:
         return []
-    kept = [*pointer.earlier, pointer.version][-keep:]
-    releases = [read_release(root, dataset, version) for version in kept]
+    served = read_release(root, dataset, pointer.version)
+    earlier = list(filter(None, (find_release(root, dataset, one) for one in pointer.earlier)))
+    releases = [*earlier, served][-keep:]
+    kept = [release.version for release in releases]
+    if pointer.earlier != kept[:-1]:  # first, so that it never names what is gone
+        _point(root, served, pointer, earlier=kept[:-1], withdrawn=pointer.withdrawn)
     named = {one.path for release in releases for one in release.models.values()}
     named |= {one.path for version in kept if (one := recommended(root, dataset, version))}
     named |= {str(release_path(root, dataset, version).relative_to(root.root)) for version in kept}
@@ -162,17 +182,18 @@ def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
     for manifest in gone:
         remove(root.root / manifest.path)
         remove(root.manifest_path(manifest.asset, dataset, f"/{manifest.data_version}"))
-    if pointer.earlier != kept[:-1]:
-        _point(root, releases[-1], earlier=kept[:-1], withdrawn=pointer.withdrawn)
     return [manifest.path for manifest in gone]
 
 
-def _point(root: DataRoot, release: Release, earlier: list[str], withdrawn: list[str]) -> Pointer:
+def _point(
+    root: DataRoot, release: Release, before: Pointer | None, earlier: list[str], withdrawn: list[str]
+) -> Pointer:
+    """Write the pointer; until a release has recommendations of its own, those from `before` are served."""
     made = recommended(root, release.dataset, release.version)
     pointer = Pointer(
         version=release.version,
         models={name: manifest.path for name, manifest in release.models.items()},
-        recommendations=made.path if made else None,
+        recommendations=made.path if made else before and before.recommendations,
         earlier=earlier,
         withdrawn=withdrawn,
     )

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from storage.catalogue import Dataset
 from storage.download import download
 from storage.errors import InputError
+from storage.manners import without_secrets
 from storage.progress import Progress
 from storage.sample import SampleSize, write_sample
 
@@ -41,7 +42,7 @@ def obtain(
     """
     source = dataset.source(kind)
     scheme = urlsplit(source).scheme
-    facts: dict[str, str | int | bool | None] = {"source": source, "downloaded": False}
+    facts: dict[str, str | int | bool | None] = {"source": without_secrets(source), "downloaded": False}
     if scheme == "sample":
         return Obtained(write_sample(folder, kind, sample), facts)
     if scheme in ("http", "https"):
@@ -67,6 +68,6 @@ def check_local(dataset: Dataset, kind: Literal["reviews", "metadata"]) -> None:
     if scheme in ("sample", "http", "https"):
         return
     if scheme:
-        raise InputError(f"'{kind}' is {source}; a source is a path, or a URL with http or https")
+        raise InputError(f"'{kind}' is {without_secrets(source)}; a source is a path, or a URL with http or https")
     if not Path(source).is_file():
         raise InputError(f"'{kind}' names {source}, and there is no such file")

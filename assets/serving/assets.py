@@ -63,7 +63,8 @@ def recommendations(
     known = int((np.diff(seen.indptr) > 0).sum())
     facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
     facts |= {"users_by_the_model": known, "users_by_popularity": parts.users - known}
-    return Made(rows, facts, published=lambda: show_recommendations(stage.root, stage.dataset.name))
+    about = {"release": current.release.version}  # its own version, though another release recommend the same
+    return Made(rows, facts, about, published=lambda: show_recommendations(stage.root, stage.dataset.name))
 
 
 @dataset_asset(

@@ -25,7 +25,7 @@ from models.zoo import BEST_MODEL, COUNTED, LEARNED, SERVED, Kind
 from storage.arrays import NearestItems
 from storage.io_managers import Made
 from storage.models import SavedModels
-from storage.releases import find_pointer, prune, read_release
+from storage.releases import find_pointer, find_release, prune
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -155,7 +155,7 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
     """
     root, name = stage.root, stage.dataset.name
     pointer = find_pointer(root, name)
-    served = read_release(root, name, pointer.version) if pointer else None
+    served = find_release(root, name, pointer.version) if pointer else None
     new = candidate(name, {model: stage.manifest(model) for model in SERVED})
     release = chosen(new, served, pointer, config)
     facts = {

@@ -1,5 +1,6 @@
 """Whether the models that were trained last take the place of those that are served."""
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 
@@ -25,8 +26,15 @@ def validation_of(model: Manifest) -> float:
 
 
 def candidate(dataset: str, models: Mapping[str, Manifest]) -> Release:
-    """The models that were trained last, as a release."""
-    return Release.of(dataset, validation_of(models[BEST_MODEL]), dict(models))
+    """The models that were trained last, as a release.
+
+    Raises:
+        InputError: the best of them has no validation metric that is a number.
+    """
+    validation = validation_of(models[BEST_MODEL])
+    if not math.isfinite(validation):
+        raise InputError(f"{BEST_MODEL} has no NDCG@20 on validation that is a number; train it again")
+    return Release.of(dataset, validation, dict(models))
 
 
 def chosen(new: Release, served: Release | None, pointer: Pointer | None, config: PromotionSettings) -> Release:

@@ -12,7 +12,7 @@ import pytest
 from conftest import Pipeline
 
 from pipeline.doctor import cause_of_death, diagnose
-from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID
+from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID, RUN
 from storage.layout import PROJECT_ROOT, DataRoot
 
 POOL = "one_at_a_time"
@@ -23,7 +23,7 @@ import dagster as dg
 from pipeline.presence import presence
 from storage.layout import DataRoot
 
-TOYS = dg.StaticPartitionsDefinition(["toys"])
+TOYS = dg.StaticPartitionsDefinition(["sample"])
 
 @dg.asset(partitions_def=TOYS, required_resource_keys={"presence"}, pool="one_at_a_time")
 def slow():
@@ -33,7 +33,7 @@ def slow():
 if __name__ == "__main__":
     resources = {"presence": presence, "data_root": DataRoot(Path(sys.argv[1]))}
     with dg.DagsterInstance.get() as instance:
-        dg.materialize([slow], partition_key="toys", resources=resources, instance=instance)
+        dg.materialize([slow], partition_key="sample", resources=resources, instance=instance)
 """
 
 
@@ -80,7 +80,7 @@ def test_a_killed_run_is_failed_its_place_is_free_and_the_next_run_passes(place:
         first.wait()
         assert only_run(instance).status == dg.DagsterRunStatus.STARTED
         (said,) = diagnose(instance, place.root)
-        assert said.startswith(f"Run {run.run_id} of toys is over: its process {first.pid} on ")
+        assert said.startswith(f"Run {run.run_id} of sample is over: its process {first.pid} on ")
         assert only_run(instance).status == dg.DagsterRunStatus.FAILURE
         assert instance.event_log_storage.get_concurrency_info(POOL).active_run_ids == set()
         assert list(diagnose(instance, place.root)) == []
@@ -99,34 +99,39 @@ def test_a_second_run_of_a_dataset_ends_at_once_with_the_first_ones_name(place: 
     first.kill()
     first.wait()
     assert second.returncode != 0
-    assert f"Dataset toys: run {run.run_id} works on it (process {first.pid} on " in said
+    assert f"Dataset sample: run {run.run_id} works on it (process {first.pid} on " in said
 
 
 def dead_run(instance: dg.DagsterInstance, **tags: str) -> dg.DagsterRun:
-    return instance.create_run_for_job(
+    run = instance.create_run_for_job(
         Pipeline(Path("/nowhere")).definitions.resolve_job_def("refresh"),
         tags={PARTITION: "sample", **tags},
         status=dg.DagsterRunStatus.STARTED,
     )
+    return run.with_tags(run.tags | {RUN: run.run_id})
 
 
 @pytest.mark.parametrize(("minutes", "dead"), [(9, False), (11, True), (-600, False)])
-def test_a_run_of_another_machine_is_dead_when_it_has_been_silent_for_long(
-    tmp_path: Path, minutes: int, dead: bool
-) -> None:
+def test_a_run_of_another_machine_is_dead_when_it_has_been_silent_for_long(minutes: int, dead: bool) -> None:
     heard = (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat()
     with dg.DagsterInstance.ephemeral() as instance:
         run = dead_run(instance, **{HOST: "elsewhere", HEARTBEAT: heard})
-        assert bool(cause_of_death(run, datetime.now(UTC), DataRoot(tmp_path))) is dead
+        assert bool(cause_of_death(run, datetime.now(UTC))) is dead
 
 
 @pytest.mark.parametrize(("seconds", "dead"), [(800, False), (1000, True)])
-def test_a_run_that_never_said_who_it_is_is_dead_after_a_quarter_of_an_hour(
-    tmp_path: Path, seconds: int, dead: bool
-) -> None:
+def test_a_run_that_never_said_who_it_is_is_dead_after_a_quarter_of_an_hour(seconds: int, dead: bool) -> None:
     with dg.DagsterInstance.ephemeral() as instance:
         updated = datetime.now(UTC) - timedelta(seconds=seconds)
-        assert bool(cause_of_death(dead_run(instance), updated, DataRoot(tmp_path))) is dead
+        assert bool(cause_of_death(dead_run(instance), updated)) is dead
+
+
+def test_what_a_run_that_is_tried_again_has_of_the_one_before_says_nothing_of_it() -> None:
+    long_ago = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dead_run(instance, **{HOST: "elsewhere", HEARTBEAT: long_ago})
+        again = run.with_tags(run.tags | {RUN: "the one before"})
+        assert cause_of_death(run, datetime.now(UTC)) and not cause_of_death(again, datetime.now(UTC))
 
 
 def test_what_a_dead_process_left_half_written_is_cleared_and_what_it_put_aside_is_back(tmp_path: Path) -> None:
@@ -143,5 +148,5 @@ def test_what_a_dead_process_left_half_written_is_cleared_and_what_it_put_aside_
     mine.write_text("under way")
     with dg.DagsterInstance.ephemeral() as instance:
         assert len(list(diagnose(instance, root))) == 3
-    assert (folder / "toys" / "toys.inter").read_text() == "the old one"
+    assert (folder / "sample" / "toys.inter").read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [mine.name, "toys.inter"]
