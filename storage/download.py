@@ -17,7 +17,7 @@ import urllib3
 
 from storage.errors import InputError, OutOfReachError
 from storage.manners import HEADERS, Retries, retry_after_s, without_secrets
-from storage.partial import Partial, Receipt, State, find_receipt, is_whole, receipt_path
+from storage.partial import Partial, Receipt, State, find_receipt, is_whole, named, receipt_path
 from storage.progress import Progress
 from storage.publish import publish_bytes, publishing, sha256_of
 from storage.seals import sealed
@@ -130,7 +130,7 @@ class _Fetch:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
-        receipt = Receipt(**known, bytes=self.partial.size, url=self.shown, sha256=digest)
+        receipt = Receipt(**known, bytes=self.partial.size, url=named(self.url), sha256=digest)
         publish_bytes(receipt_path(self.target), sealed(receipt.model_dump_json()))
         self.partial.discard()
         return Download(receipt, fetched=True)

@@ -16,7 +16,7 @@ PREVIOUS = ".previous"
 
 
 def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str, checks: Collection[str]) -> None:
-    """Put a copy of a table that has passed its checks beside it before it is replaced; of another, none is worth it."""
+    """Put a copy of a table that has passed its checks beside it before it is replaced; another is not worth it."""
     manifest = root.find_sound(asset, dataset)
     if manifest is None or not all(manifest.verdicts.get(check) for check in checks):
         return

@@ -193,7 +193,7 @@ def _point(
     pointer = Pointer(
         version=release.version,
         models={name: manifest.path for name, manifest in release.models.items()},
-        recommendations=made.path if made else before and before.recommendations,
+        recommendations=made.path if made else before.recommendations if before else None,
         earlier=earlier,
         withdrawn=withdrawn,
     )

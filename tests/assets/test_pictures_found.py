@@ -21,5 +21,5 @@ from assets.checks import pictures_found
     ],
 )
 def test_it_fails_where_items_name_pictures_and_none_is_found(statuses: Sequence[str], passed: bool) -> None:
-    found = pictures_found.op.compute_fn.decorated_fn(pa.table({"status": pa.array(statuses, pa.string())}))
+    found = pictures_found.op.compute_fn.decorated_fn.__wrapped__(pa.table({"status": pa.array(statuses, pa.string())}))
     assert (found.passed, found.severity) == (passed, dg.AssetCheckSeverity.WARN)

@@ -16,7 +16,7 @@ from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID, RUN
 from storage.layout import PROJECT_ROOT, DataRoot
 
 POOL = "one_at_a_time"
-RUN = """
+SCRIPT = """
 import sys, time
 from pathlib import Path
 import dagster as dg
@@ -44,7 +44,7 @@ class Place:
         self.home, self.root, self.script = folder / "home", DataRoot(folder / "data"), folder / "run.py"
         self.home.mkdir()
         (self.home / "dagster.yaml").write_bytes((PROJECT_ROOT / "deploy" / "dagster.yaml").read_bytes())
-        self.script.write_text(RUN)
+        self.script.write_text(SCRIPT)
         self.environment = {**os.environ, "DAGSTER_HOME": str(self.home), "PYTHONPATH": str(PROJECT_ROOT)}
 
     def start(self, seconds: float) -> subprocess.Popen[str]:
@@ -148,5 +148,5 @@ def test_what_a_dead_process_left_half_written_is_cleared_and_what_it_put_aside_
     mine.write_text("under way")
     with dg.DagsterInstance.ephemeral() as instance:
         assert len(list(diagnose(instance, root))) == 3
-    assert (folder / "sample" / "toys.inter").read_text() == "the old one"
+    assert (folder / "toys" / "toys.inter").read_text() == "the old one"
     assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [mine.name, "toys.inter"]
