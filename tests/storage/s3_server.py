@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 KEY_ID, SECRET = "AKIDEXAMPLE", "open-sesame"
 HOST = "127.0.0.1"
@@ -74,6 +75,7 @@ class S3Server(logging.Handler):
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """A server that AWS's environment variables lead to, with one try for every request."""
+    S3FileSystem.clear_instance_cache()  # fsspec keeps what led to the server of another module
     server = S3Server()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", server.url)
