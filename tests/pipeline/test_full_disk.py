@@ -38,9 +38,7 @@ def test_an_asset_that_has_no_room_is_made_when_there_is_some(disk: Disk) -> Non
 
 
 def test_an_asset_whose_manifest_cannot_be_written_is_not_there(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(
-        "REC_WORK", str(disk.folder.parent / "work")
-    )  # the lock of a run is on a disk that can be written
+    monkeypatch.setenv("REC_WORK", str(disk.folder.parent / "work"))  # where a run keeps its lock
     pipeline = Pipeline(disk.folder)
     write = type(pipeline.root).write_manifest
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import boto3
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
@@ -77,6 +78,7 @@ def s3_server() -> Iterator[S3Server]:
     """A server that AWS's environment variables lead to, with one try for every request."""
     S3FileSystem.clear_instance_cache()  # fsspec keeps what led to the server of another module
     server = S3Server()
+    requests.post(f"{server.url}/moto-api/reset", timeout=10)  # the buckets of an earlier server in this process
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", server.url)
         patch.setenv("AWS_ACCESS_KEY_ID", KEY_ID)
