@@ -19,7 +19,7 @@ from assets.settings import StageSettings, TunedSettings
 from models.errors import ModelError
 from storage.catalogue import Dataset, load_catalogue
 from storage.errors import InputError, OutOfReachError
-from storage.io_managers import Made, Product, as_failure, manifest_metadata, shown_facts
+from storage.io_managers import Basis, Made, Product, as_failure, manifest_metadata, shown_facts
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.progress import Progress
 
@@ -110,24 +110,15 @@ def dataset_asset(
                 context.add_asset_metadata({"settings": settings_table(in_force, origins)})
                 if beside:
                     context.add_asset_metadata(shown_facts(beside(stage)))
-                upstream = [
-                    stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
-                ]
-                refuse_failed(upstream)
                 parts = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
-                recipe = _recipe(code_version, in_force, outside(in_force) if outside else {}, upstream, parts)
-                read = {manifest.asset: manifest.data_version for manifest in upstream}
-                numbering = common_numbering(upstream)
-                if core_alone:
-                    numbering.pop(WHOLE, None)
+                more = outside(in_force) if outside else {}
+                basis = _basis(context, stage, code_version, in_force, more, parts, core_alone)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
-                if last and last.recipe == recipe and not in_force.force:
-                    return _used_again(context, stage, last, {"numbering": numbering, "read": read})
-                value = function(replace(stage, recipe=recipe), in_force, **loaded)
-            made, guards = value if isinstance(value, Made) else Made(value), GUARDS[stage.asset]
-            return Product(
-                made, context, stage.dataset.name, recipe, numbering, read, starts_numbering, guards, started
-            )
+                if last and last.recipe == basis.recipe and not in_force.force:
+                    return _used_again(context, stage, last, basis)
+                value = function(replace(stage, recipe=basis.recipe), in_force, **loaded)
+            made = value if isinstance(value, Made) else Made(value)
+            return Product(made, context, stage.dataset.name, basis, starts_numbering, GUARDS[stage.asset], started)
 
         make.__signature__ = _dagster_signature(function, inputs or {})  # type: ignore[attr-defined]
         return dg.asset(
@@ -153,29 +144,40 @@ def _stage(context: dg.AssetExecutionContext) -> Stage:
     return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
 
 
-def _recipe(
+def _basis(
+    context: dg.AssetExecutionContext,
+    stage: Stage,
     code_version: str,
     settings: StageSettings,
     outside: Mapping[str, str],
-    upstream: Sequence[Manifest],
     parts_read: Mapping[str, str],
-) -> Recipe:
-    """What an asset is made of; of an upstream asset in `parts_read`, the version of the part counts alone."""
+    core_alone: bool,
+) -> Basis:
+    """What an asset is made of; of an upstream asset in `parts_read`, the version of the part counts alone.
+
+    Raises:
+        InputError: an input is not there, has not passed its checks, or is of another generation than the others.
+    """
+    upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])]
+    refuse_failed(upstream)
+    read = {manifest.asset: manifest.data_version for manifest in upstream}
+    numbering = common_numbering(upstream)
+    if core_alone:
+        numbering.pop(WHOLE, None)
     tuned = isinstance(settings, TunedSettings)
-    return Recipe(
+    recipe = Recipe(
         fixed=sorted(settings.model_fields_set - IMMATERIAL) if tuned else [],
         code_version=code_version,
         settings=settings.model_dump(exclude=IMMATERIAL) | dict(outside),
-        inputs={manifest.asset: manifest.data_version for manifest in upstream} | dict(parts_read),
+        inputs=read | dict(parts_read),
     )
+    return Basis(recipe, numbering, read)
 
 
-def _used_again(
-    context: dg.AssetExecutionContext, stage: Stage, last: Manifest, seen: dict[str, dict[str, str]]
-) -> dg.MaterializeResult:
+def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest, basis: Basis) -> dg.MaterializeResult:
     context.log.info(f"{stage.asset} {stage.dataset.name}: nothing has changed, used again")
     # Its inputs are what they were, number by number: so it is right for any generation that they are right for.
-    now = last.model_copy(update=seen)
+    now = last.model_copy(update={"numbering": basis.numbering, "read": basis.read})
     if now != last:
         stage.root.write_manifest(now)
     return dg.MaterializeResult(

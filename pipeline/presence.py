@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from storage.layout import DataRoot
-from storage.locks import Holder, InUseError, dataset_lock
+from storage.errors import InputError
+from storage.locks import Holder, dataset_lock
 
 logger = logging.getLogger(__name__)
 
@@ -25,28 +25,24 @@ def presence(context: dg.InitResourceContext) -> Iterator[None]:
     """Hold the dataset of a run for as long as the run lasts.
 
     Raises:
-        dg.Failure: another run works on it; this one ends at once.
+        dg.Failure: another run works on it, or its lock cannot be written; this one ends at once.
     """
-    run, root = context.run, context.resources.data_root
-    dataset = run.tags.get(PARTITION) if run else None
-    if run is None or dataset is None or not isinstance(root, DataRoot):
+    run, instance = context.run, context.instance
+    dataset, work = run.tags.get(PARTITION) if run else None, context.resources.data_root.work
+    if run is None or instance is None or dataset is None:
         yield
         return
     try:
-        with dataset_lock(root.work, dataset, run.run_id) as holder, heartbeat(context.instance, holder, root.work):
+        with dataset_lock(work, dataset, run.run_id) as holder, heartbeat(instance, holder, work):
             yield
-    except InUseError as error:
+    except InputError as error:
         raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from None
 
 
 @contextmanager
-def heartbeat(instance: dg.DagsterInstance | None, holder: Holder, work: Path) -> Iterator[None]:
+def heartbeat(instance: dg.DagsterInstance, holder: Holder, work: Path) -> Iterator[None]:
     """Write into the tags of a run who it is and where its lock lies, and from time to time that it lives."""
-    if instance is None:
-        yield
-        return
     ended = threading.Event()
-
     own = {RUN: holder.run, HOST: holder.host, PID: str(holder.pid), WORK: str(work)}
 
     def beat() -> None:

@@ -68,15 +68,22 @@ def link(url: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
+class Basis:
+    """What an asset is made of, as it was found upstream; the fields are those of a manifest."""
+
+    recipe: Recipe
+    numbering: dict[str, str]
+    read: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Product:
     """A value on its way to disk, with everything its manifest will say."""
 
     made: Made
     context: dg.AssetExecutionContext
     dataset: str
-    recipe: Recipe
-    numbering: dict[str, str]
-    read: dict[str, str]
+    basis: Basis
     starts_numbering: bool
     guards: Collection[str]  # the names of its blocking checks
     started: float  # time.perf_counter()
@@ -120,7 +127,7 @@ class PublishingIOManager(dg.IOManager):
         path = published.path
         size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
         own_numbers = {asset: published.data_version} | obj.made.numbers
-        numbering = own_numbers if obj.starts_numbering else obj.numbering
+        numbering = own_numbers if obj.starts_numbering else obj.basis.numbering
         manifest = Manifest(
             asset=asset,
             dataset=obj.dataset,
@@ -128,14 +135,14 @@ class PublishingIOManager(dg.IOManager):
             bytes=size,
             sha256=published.sha256 or sha256_of(path),
             data_version=published.data_version,
-            recipe=obj.recipe,
+            recipe=obj.basis.recipe,
             numbering=numbering,
             facts=own,
             seconds=seconds,
             rows=published.rows,
             run=obj.context.run.run_id,
             made_at=time.time_ns() // 1_000_000,
-            read=obj.read,
+            read=obj.basis.read,
         )
         with as_failure(obj.dataset, InputError):
             if self.versioned:

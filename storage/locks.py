@@ -12,6 +12,7 @@ from typing import IO
 import pydantic
 
 from storage.errors import InputError
+from storage.faults import disk_faults_told
 
 GLANCE_S = 0.1  # `works_on` holds a lock for less than this
 
@@ -40,15 +41,17 @@ def dataset_lock(work: Path, dataset: str, run: str) -> Iterator[Holder]:
     Raises:
         InUseError: another run works on it, on this machine or on one that shares its work folder. It is not waited
             for.
+        InputError: the disk refuses the file of the lock.
     """
     with _lock_file(work, dataset) as file:
         if not _taken_soon(file):
             raise InUseError(_in_use(_holder(file)))
         holder = Holder.here(run)
-        file.seek(0)
-        file.truncate()
-        file.write(holder.model_dump_json())
-        file.flush()
+        with disk_faults_told(Path(file.name)):
+            file.seek(0)
+            file.truncate()
+            file.write(holder.model_dump_json())
+            file.flush()
         yield holder
 
 
@@ -62,9 +65,11 @@ def works_on(work: Path, dataset: str, run: str) -> bool:
 @contextmanager
 def _lock_file(work: Path, dataset: str) -> Iterator[IO[str]]:
     """The file stays when the lock goes: to delete it would let two processes lock two files of one name."""
-    folder = work / "runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{dataset}.lock").open("a+", encoding="utf-8") as file:
+    path = work / "runs" / f"{dataset}.lock"
+    with disk_faults_told(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("a+", encoding="utf-8")
+    with file:
         yield file
 
 

@@ -2,9 +2,14 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.storage.s3_server import S3Server
 
 # Before the first import of the project: assets read the catalogue and the data root when they are defined.
 _WORK = Path(tempfile.mkdtemp(prefix="rec-tests-"))
@@ -25,6 +30,15 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("the real data are not here (REC_SHARED_DATA)")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator["S3Server"]:
+    """An S3-compatible server of the module's own, over HTTP on loopback."""
+    from tests.storage.s3_server import s3_server
+
+    with s3_server() as server:
+        yield server
 
 
 def pytest_sessionfinish() -> None:

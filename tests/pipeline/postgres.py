@@ -2,13 +2,14 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from ports import free_ports
 
 PACKAGED = Path("/usr/lib/postgresql")  # Debian keeps these off the path, a folder for each version
 OTHER_USER = "nobody"  # the server refuses to run as root
@@ -19,15 +20,6 @@ def find_programs() -> Path | None:
     packaged = sorted(PACKAGED.glob("*/bin/initdb"), key=lambda path: int(path.parents[1].name))
     found = [str(packaged[-1])] if packaged else [shutil.which("initdb")]
     return Path(found[0]).resolve().parent if found[0] else None
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of this machine that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_a_webhook_gets_the_alert_as_json(hook: type[Received]) -> None:
     (body,) = hook.bodies
     assert body == {
         "kind": "run_failed", "dataset": "toys", "run": "run-1", "what": "refresh", "sentence": "The disk is full.",
-        "todo": "Make room.",
+        "advice": "Make room.",
     }  # fmt: skip
 
 

@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 import pytest
 from compose import command_of, environment_of, health_of, services
-from postgres import Postgres, find_programs, free_ports, postgres
+from ports import free_ports
+from postgres import Postgres, find_programs, postgres
 
 from storage.layout import PROJECT_ROOT
 

@@ -262,11 +262,9 @@ def test_what_counts_by_the_core_alone_goes_along_with_another_catalogue(sample:
     assert "reused" not in pipeline.metadata("mmrec_export", "sample")
     said = failures(pipeline.run("sample", "key:item_graph or key:new_item_scores"))
     assert said == {}
-    whole = pipeline.root.manifest("image_embeddings", "sample").numbering["item_index"]
     pipeline.root.write_manifest(
         pipeline.root.manifest("text_embeddings", "sample").model_copy(update={"numbering": {"item_index": "other"}})
     )
-    assert whole != "other"
     said = failures(pipeline.run("sample", "key:item_graph"))
     assert "were made from different generations of item_index" in said["item_graph"]
 

@@ -151,30 +151,29 @@ def load(manager: PublishingIOManager, annotation: type) -> Any:
         return manager.load_input(context)
 
 
+def refused(name: str, folder: Path, ran: Path, *, vouched: bool) -> str:
+    """What is said of a hostile file in place of an artefact, whose payload has not run."""
+    manager, annotation, write = READERS[name]
+    root = DataRoot(folder / "data")
+    put(root, write, Hostile(ran), vouched=vouched)
+    with pytest.raises(dg.Failure) as said:
+        load(manager(root), annotation)
+    assert not ran.exists()
+    return said.value.description or ""
+
+
 class TestHostileFiles:
     @pytest.mark.parametrize("name", READERS)
     def test_in_place_of_an_artefact_is_refused(self, name: str, tmp_path: Path, ran: Path) -> None:
-        manager, annotation, write = READERS[name]
-        root = DataRoot(tmp_path / "data")
-        put(root, write, Hostile(ran), vouched=False)
-        with pytest.raises(dg.Failure) as said:
-            load(manager(root), annotation)
-        assert said.value.description == (
+        assert refused(name, tmp_path, ran, vouched=False) == (
             "Dataset shop: made of shop is missing or was changed since it was made; materialize made again."
         )
-        assert not ran.exists()
 
     @pytest.mark.parametrize("name", READERS)
     def test_is_refused_even_if_its_manifest_vouches_for_it(self, name: str, tmp_path: Path, ran: Path) -> None:
-        manager, annotation, write = READERS[name]
-        root = DataRoot(tmp_path / "data")
-        put(root, write, Hostile(ran), vouched=True)
-        with pytest.raises(dg.Failure) as said:
-            load(manager(root), annotation)
-        told = said.value.description or ""
+        told = refused(name, tmp_path, ran, vouched=True)
         assert told.startswith("Dataset shop: made of shop cannot be read (")
         assert told.endswith("); materialize made again.")
-        assert not ran.exists()
 
     def test_a_type_that_is_a_pickle_is_read_as_what_it_wraps(self, tmp_path: Path, ran: Path) -> None:
         root = DataRoot(tmp_path / "data")

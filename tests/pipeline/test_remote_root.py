@@ -4,27 +4,20 @@ import http.client
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Pipeline, failures
+from ports import free_ports
 
 from pipeline import serve
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import publish_bytes
 from tests.pipeline.test_lineage import LINEAGE, PAID_FOR
-from tests.pipeline.test_serve import free_port
-from tests.storage.s3_server import S3Server, s3_server
+from tests.storage.s3_server import S3Server
 
 EXPORTED = ("raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "recbole_export")
 SMALL = {asset: {"sample_users": 100, "sample_items": 60} for asset in ("raw_reviews", "raw_metadata")}
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture
@@ -78,7 +71,7 @@ def test_a_run_is_refused_before_it_begins(s3: S3Server, tmp_path: Path) -> None
 def test_reports_of_other_machines_are_served(
     s3: S3Server, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("REC_REPORT_PORT", str(free_port()))
+    monkeypatch.setenv("REC_REPORT_PORT", str(free_ports(1)[0]))
     monkeypatch.setattr(serve, "FOLLOW_S", 0.0)
     one, here = DataRoot.at(url, tmp_path / "one"), DataRoot.at(url, tmp_path / "here")
     server = serve.serve_reports(here.root / "report")

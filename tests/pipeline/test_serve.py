@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 
 from assets.evaluation.address import report_port, report_url
 from pipeline.serve import ReportServer, serve_reports
@@ -19,15 +19,9 @@ from storage.errors import InputError
 PROJECT = Path(__file__).parents[2]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReportServer]:
-    monkeypatch.setenv("REC_REPORT_PORT", str(free_port()))
+    monkeypatch.setenv("REC_REPORT_PORT", str(free_ports(1)[0]))
     folder = tmp_path / "report"
     folder.mkdir()
     (folder / "my shop.html").write_text("<p>mine</p>")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import free_ports
 
 from pipeline.definitions import defs
 
@@ -48,14 +49,6 @@ class Served:
         )
         command = [sys.executable, "-W", "ignore", "-c", script]
         return int(subprocess.run(command, env=self.environment, capture_output=True, check=True).stdout)
-
-
-def free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
 
 
 def until(there: Callable[[], object], seconds: float = 120) -> None:

@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +18,11 @@ from storage.history import append_run, read_history
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import publish_bytes, publishing, remove
 from storage.remote import BATCH_BYTES, Found, Remote, batches
-from tests.storage.s3_server import SECRET, S3Server, s3_server, stalling_wire
+from tests.storage.s3_server import SECRET, S3Server, stalling_wire
 from tests.storage.test_collect import keep, kept, publish
 from tests.storage.test_embedding_store import CLIP
 from tests.storage.test_history import FIRST
 from tests.storage.test_layout import made
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with s3_server() as server:
-        yield server
 
 
 @pytest.fixture
