@@ -31,7 +31,8 @@ def diagnose(instance: dg.DagsterInstance, root: DataRoot) -> Iterator[str]:
     for run, reason in _deaths(instance):
         yield report_dead(instance, run, reason)
     yield from _free_places(instance)
-    if not _living(instance):  # what is being written right now looks like what was left behind
+    # What is being written right now, by whatever run, looks like what was left behind.
+    if not instance.get_run_records(dg.RunsFilter(statuses=LIVING), limit=1):
         yield from clear_leftovers(root)
 
 

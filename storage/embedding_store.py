@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import InputError
-from storage.faults import disk_faults_told
 from storage.layout import DataRoot
+from storage.locks import lock_file
 from storage.publish import publish_bytes, publishing, sha256_of
 
 SHARD_ROWS = 1 << 15
@@ -188,10 +188,7 @@ def unused(root: DataRoot) -> Iterator[None]:
 
 @contextmanager
 def _locked(root: DataRoot, how: int) -> Iterator[None]:
-    path = root.root / FOLDER / ".lock"  # beside what it guards, whatever else a process thinks of its environment
-    with disk_faults_told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    with lock:
+    # Beside what it guards, whatever else a process thinks of its environment.
+    with lock_file(root.root / FOLDER / ".lock") as lock:
         fcntl.flock(lock, how)
         yield

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.faults import disk_faults_told
 from storage.layout import DataRoot, Manifest
+from storage.locks import lock_file
 from storage.publish import publishing, remove
 from storage.schemas import SCHEMAS
 from storage.tables import read_table, write_table
@@ -94,10 +94,6 @@ def _read(path: Path) -> pa.Table:
 
 @contextmanager
 def _locked(root: DataRoot, dataset: str) -> Iterator[None]:
-    path = root.work / TABLE / f"{dataset}.lock"
-    with disk_faults_told(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = path.open("w")
-    with lock:
+    with lock_file(root.work / TABLE / f"{dataset}.lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

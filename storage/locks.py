@@ -1,4 +1,4 @@
-"""One run at a time works on a dataset: a lock of the operating system, that ends with its process, and its holder."""
+"""Locks of the operating system, which end with their process: above all, one run at a time works on a dataset."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ def dataset_lock(work: Path, dataset: str, run: str) -> Iterator[Holder]:
             for.
         InputError: the disk refuses the file of the lock.
     """
-    with _lock_file(work, dataset) as file:
+    with lock_file(_path(work, dataset)) as file:
         if not _taken_soon(file):
             raise InUseError(_in_use(_holder(file)))
         holder = Holder.here(run)
@@ -57,20 +57,29 @@ def dataset_lock(work: Path, dataset: str, run: str) -> Iterator[Holder]:
 
 def works_on(work: Path, dataset: str, run: str) -> bool:
     """Whether a process lives that works on a dataset in this run."""
-    with _lock_file(work, dataset) as file:
+    with lock_file(_path(work, dataset)) as file:
         holder = _holder(file)
         return holder is not None and holder.run == run and not _taken(file)
 
 
 @contextmanager
-def _lock_file(work: Path, dataset: str) -> Iterator[IO[str]]:
-    """The file stays when the lock goes: to delete it would let two processes lock two files of one name."""
-    path = work / "runs" / f"{dataset}.lock"
+def lock_file(path: Path) -> Iterator[IO[str]]:
+    """The open file of a lock, which ends with it.
+
+    The file stays when the lock goes: to delete it would let two processes lock two files of one name.
+
+    Raises:
+        InputError: the disk refuses it.
+    """
     with disk_faults_told(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     with file:
         yield file
+
+
+def _path(work: Path, dataset: str) -> Path:
+    return work / "runs" / f"{dataset}.lock"
 
 
 def _taken(file: IO[str]) -> bool:
