@@ -96,9 +96,9 @@ home: .venv/.run
 	@touch $@
 
 .venv/.test: .venv/.run
-	$(PIP) --editable .[sample,postgres,test]
+	$(PIP) --editable .[sample,postgres,ray,test]
 	@touch $@
 
 .venv/.lint: .venv/.run
-	$(PIP) --editable .[sample,postgres,test,lint]
+	$(PIP) --editable .[sample,postgres,ray,test,lint]
 	@touch $@

@@ -8,12 +8,13 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
 
+from assets.compute import Compute
 from assets.in_force import given_in_run, settings_in_force, settings_table
 from assets.settings import StageSettings, TunedSettings
 from models.errors import ModelError
@@ -42,7 +43,7 @@ AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
 class Stage:
     """One asset of one dataset being made: what an asset function needs besides its settings and inputs.
 
-    `run` is the id of the run that makes it.
+    `run` is the id of the run that makes it, `compute` where its heavy work is done.
     """
 
     asset: str
@@ -50,6 +51,7 @@ class Stage:
     root: DataRoot
     run: str
     recipe: Recipe | None = None
+    compute: Compute = field(default_factory=Compute)
 
     @property
     def fingerprint(self) -> str:
@@ -131,7 +133,7 @@ def dataset_asset(
             code_version=code_version,
             io_manager_key=io_manager,
             pool=pool,
-            required_resource_keys={"catalogue", "data_root", "presence"},
+            required_resource_keys={"catalogue", "data_root", "presence", "compute"},
             deps=list(deps),
         )(make)
 
@@ -139,9 +141,11 @@ def dataset_asset(
 
 
 def _stage(context: dg.AssetExecutionContext) -> Stage:
-    dataset = context.resources.catalogue.dataset(context.partition_key)
-    context.resources.data_root.pull(dataset.name)
-    return Stage(context.asset_key.path[-1], dataset, context.resources.data_root, context.run.run_id)
+    resources = context.resources
+    dataset = resources.catalogue.dataset(context.partition_key)
+    resources.data_root.pull(dataset.name)
+    asset = context.asset_key.path[-1]
+    return Stage(asset, dataset, resources.data_root, context.run.run_id, compute=resources.compute)
 
 
 def _basis(

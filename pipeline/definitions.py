@@ -3,6 +3,7 @@
 import dagster as dg
 
 from assets import checks, guards
+from assets.compute import Compute
 from assets.evaluation import assets as evaluation
 from assets.exports import assets as exports
 from assets.features import assets as features
@@ -31,7 +32,7 @@ from storage.io_managers import (
 from storage.layout import DataRoot
 
 
-def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
+def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None = None) -> dg.Definitions:
     """The project, storing below `data_root`."""
     return dg.Definitions(
         assets=automated(
@@ -48,6 +49,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
         resources={
             "catalogue": catalogue,
             "data_root": data_root,
+            "compute": compute or Compute(),
             "presence": presence,
             "tables": TablesIOManager(data_root),
             "arrays": ArraysIOManager(data_root),
@@ -61,4 +63,4 @@ def assemble(data_root: DataRoot, catalogue: Catalogue) -> dg.Definitions:
     )
 
 
-defs = assemble(DataRoot.from_environment(), load_catalogue())
+defs = assemble(DataRoot.from_environment(), load_catalogue(), Compute.from_environment())

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import aiohttp
@@ -45,6 +45,11 @@ class FetchLimits:
     retries: int
     first_wait_s: float = 0.5  # before the first retry; it doubles
     patience_s: float = 60.0  # the longest pause that a host is granted
+
+    def shared_by(self, fetchers: int) -> "FetchLimits":
+        """The bounds of each of several fetchers, which together ask no more at a time than one would."""
+        shared = {"concurrency": self.concurrency, "host_concurrency": self.host_concurrency}
+        return replace(self, **{name: max(1, most // fetchers) for name, most in shared.items()})
 
 
 class PictureClient:

@@ -11,7 +11,7 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,11 +84,10 @@ class EmbeddingStore:
 
     def add(self, content: Sequence[str], vectors: np.ndarray) -> None:
         """Keep a batch: `vectors` float32 [b, d] are of `content`. One that is not finite is no vector and not kept."""
-        finite = np.isfinite(vectors).all(axis=1)
-        if not finite.any():
+        kept, vectors = _finite(content, vectors)
+        if not kept:
             return
-        kept = [key for key, sound in zip(content, finite, strict=True) if sound]
-        self._waiting.append((kept, np.asarray(vectors[finite], dtype=np.float32)))
+        self._waiting.append((kept, vectors))
         full = sum(len(keys) for keys, _ in self._waiting) >= self._shard_rows
         if full or time.monotonic() - self._opened >= self._shard_s:
             self.flush()
@@ -100,11 +99,12 @@ class EmbeddingStore:
             return
         keys = [key for batch, _ in self._waiting for key in batch]
         vectors = np.concatenate([batch for _, batch in self._waiting])
-        description = self.folder / "space.json"
-        if not description.exists():
-            publish_bytes(description, json.dumps(self.identity, indent=1, sort_keys=True).encode())
-        self._shards.append(map_shard(publish_shard(self.folder, pa.array(keys, pa.string()), vectors)))
+        self._shards.append(map_shard(_publish(self.folder, self.identity, keys, vectors)))
         self._waiting = []
+
+    def look_again(self) -> None:
+        """Know the shards that others have published meanwhile."""
+        self._shards += read_shards(self.folder, {shard.path for shard in self._shards})
 
     def find(self, content: Sequence[str] | pa.Array) -> np.ndarray:
         """int64 [n], the row of each content over all shards, the first one that has it; -1 where none has."""
@@ -122,6 +122,31 @@ class EmbeddingStore:
             rows = order[first:last]
             matrix[rows] = shard.vectors[place[rows] - (end - len(shard.vectors))]
         return matrix
+
+
+def publish_vectors(root: DataRoot, identity: Mapping[str, object], content: Sequence[str], vectors: np.ndarray) -> int:
+    """Publish a batch of a space as a shard of its own, for processes that share no store; return how many are kept.
+
+    Args:
+        content, vectors: as in `EmbeddingStore.add`.
+    """
+    kept, vectors = _finite(content, vectors)
+    if kept:
+        _publish(root.root / FOLDER / space_name(identity), identity, kept, vectors)
+    return len(kept)
+
+
+def _finite(content: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.ndarray]:
+    finite = np.isfinite(vectors).all(axis=1)
+    kept = [key for key, sound in zip(content, finite, strict=True) if sound]
+    return kept, np.asarray(vectors[finite], dtype=np.float32)
+
+
+def _publish(folder: Path, identity: Mapping[str, object], content: Sequence[str], vectors: np.ndarray) -> Path:
+    description = folder / "space.json"
+    if not description.exists():
+        publish_bytes(description, json.dumps(identity, indent=1, sort_keys=True).encode())
+    return publish_shard(folder, pa.array(content, pa.string()), vectors)
 
 
 def publish_shard(folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np.ndarray) -> Path:
@@ -147,10 +172,10 @@ def map_shard(path: Path) -> Shard:
     return Shard(path, rows["content"], vectors)
 
 
-def read_shards(folder: Path) -> list[Shard]:
-    """The shards of a space in the order of their names; one that is not what its name says is left out."""
+def read_shards(folder: Path, known: Collection[Path] = ()) -> list[Shard]:
+    """The shards of a space but for those known, by name; one that is not what its name says is left out."""
     sound = []
-    for path in sorted(folder.glob("[0-9a-f]*.arrow")):
+    for path in sorted(set(folder.glob("[0-9a-f]*.arrow")) - set(known)):
         if _is_sound(path):
             sound.append(map_shard(path))
         else:

@@ -8,10 +8,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import GPU, Stage, dataset_asset
-from assets.features.embed import Encoded, Told, embed, embedding_rows
+from assets.features.embed import Encoded, Told, embed, embedding_rows, filling
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.looks import picture_looks, text_looks
-from assets.features.pictures import is_local, picture_folder, pictures_by_item, pictures_of, wanted_pictures
+from assets.features.on_ray import fetch_on_cluster, pictures_on_cluster, texts_on_cluster
+from assets.features.pictures import (
+    is_local,
+    picture_folder,
+    pictures_by_item,
+    pictures_of,
+    places_of,
+    wanted_pictures,
+)
 from assets.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
 from storage.arrays import NearestItems
 from storage.attempts import Attempts
@@ -38,10 +46,13 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
     )
     again: Again = "everything" if config.force else "failed" if config.picture_retry_failed else "passing"
     source = Source(picture_folder(stage), is_local(stage))
+    store, places = pictures_of(stage), places_of(items, item_index)
     with stage.progress(len(item_index), "items") as progress:
-        attempts = Attempts(pictures_of(stage))
-        wanted = wanted_pictures(items, item_index)
-        fetched = fetch_pictures(wanted, source, attempts, limits, progress, config.pictures_per_item, again)
+        how = (limits, progress, config.pictures_per_item, again)
+        if stage.compute.on_ray:
+            fetched = fetch_on_cluster(stage, places, source, store.folder, *how)
+        else:
+            fetched = fetch_pictures(wanted_pictures(places), source, Attempts(store), *how)
     by_status = counted(fetched.table["status"])
     told = ", ".join(f"{count:,} {status}" for status, count in sorted(by_status.items(), key=lambda pair: -pair[1]))
     logger.info(f"{stage.asset} {stage.dataset.name}: {told or 'nothing'} of {len(item_index):,} items")
@@ -75,7 +86,7 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
         stage,
         image_space(config),
         content,
-        encode,
+        pictures_on_cluster(stage, config, pictures) if stage.compute.on_ray else filling(encode),
         lambda: image_encoder(config).dimension,
         unit="pictures",
         dtype=config.embedding_dtype,
@@ -101,17 +112,20 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     keys = [hashlib.sha256(text.encode()).hexdigest() if text else None for text in texts]
     text_of = dict(zip(keys, texts, strict=True))
 
+    def longest_first(new: Sequence[str]) -> tuple[list[str], list[str]]:
+        keys = sorted(new, key=lambda key: (-len(text_of[key]), key))  # a batch wastes little padding
+        return keys, [text_of[key] for key in keys]
+
     def encode(new: Sequence[str], told: Told) -> Encoded:
-        longest_first = sorted(new, key=lambda key: (-len(text_of[key]), key))  # a batch wastes little padding
-        encoded = text_encoder(config).encode([text_of[key] for key in longest_first], told)
-        return ((longest_first[part], vectors) for part, vectors in encoded)
+        keys, texts = longest_first(new)
+        return ((keys[part], vectors) for part, vectors in text_encoder(config).encode(texts, told))
 
     content = pa.array([[key] if key else [] for key in keys], pa.list_(pa.string()))
     embedded = embed(
         stage,
         text_space(config),
         content,
-        encode,
+        texts_on_cluster(stage, config, longest_first) if stage.compute.on_ray else filling(encode),
         lambda: text_encoder(config).dimension,
         unit="texts",
         dtype=config.embedding_dtype,

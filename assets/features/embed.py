@@ -15,8 +15,9 @@ from storage.tables import embedding_table
 
 BLOCK_ITEMS = 1 << 16
 
-Told: TypeAlias = Callable[[int, float], None]
+Told: TypeAlias = Callable[..., None]  # how many more are done, and how many seconds a device waited for them
 Encoded: TypeAlias = Iterator[tuple[Sequence[str], np.ndarray]]
+Filling: TypeAlias = Callable[[EmbeddingStore, Sequence[str], Told], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def embed(
     stage: Stage,
     identity: Mapping[str, object],
     content: pa.ListArray,
-    encode: Callable[[Sequence[str], Told], Encoded],
+    fill: Filling,
     dimension: Callable[[], int],
     unit: str,
     dtype: str,
@@ -55,9 +56,9 @@ def embed(
     Args:
         identity: what vectors must share to be comparable.
         content: list<string> [n], the SHA-256 of every picture or text of an item.
-        encode: yields batches of (content, float32 [b, d]) of the contents that it is given, in an order of its own,
-            and tells how many are done and how many seconds they were waited for. It is called if something is new,
-            and loads its encoder before it returns.
+        fill: puts the vectors of the contents that it is given into the store, in an order of its own; yields how
+            many at a time, and tells how many are done and, if it knows, how many seconds they were waited for. It is
+            called if something is new, and gets ready before it returns.
         dimension: of the vectors; it is called if there are none.
         unit: what the contents are.
         dtype: of the matrix.
@@ -70,19 +71,31 @@ def embed(
         facts["hit_rate"] = facts["from_store"] / max(len(distinct), 1)
         if new:
             progress = stage.progress(len(new), unit)
-            batches = encode(new, progress.advance)
+            counts = fill(store, new, progress.advance)
             with progress:
-                for batch, vectors in batches:
-                    store.add(batch, vectors)
-                    facts["encoded"] += len(batch)
-                store.flush()
+                for count in counts:
+                    facts["encoded"] += count
             rate = facts["encoded"] / progress.seconds
-            facts |= {f"{unit}_per_s": round(rate, 2), "share_waiting": round(progress.share_waiting, 3)}
+            facts[f"{unit}_per_s"] = round(rate, 2)
+            if progress.waited is not None:
+                facts["share_waiting"] = round(progress.share_waiting, 3)
         matrix = np.zeros((len(content), store.dimension or dimension()), dtype=dtype)
         content, place = _with_vector(content, store.find(content.flatten()))
         norms = _fill(matrix, store, content, place)
     has_value = pc.list_value_length(content).to_numpy(zero_copy_only=False) > 0
     return Embedded(matrix, has_value, content, norms, space_name(identity), facts)
+
+
+def filling(encode: Callable[[Sequence[str], Told], Encoded]) -> Filling:
+    """Fill the store in this process, by what yields batches of (content, float32 [b, d])."""
+
+    def kept(store: EmbeddingStore, batches: Encoded) -> Iterator[int]:
+        for batch, vectors in batches:
+            store.add(batch, vectors)
+            yield len(batch)
+        store.flush()
+
+    return lambda store, new, told: kept(store, encode(new, told))
 
 
 def _with_vector(content: pa.ListArray, place: np.ndarray) -> tuple[pa.ListArray, np.ndarray]:

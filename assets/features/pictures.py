@@ -16,14 +16,19 @@ from storage.statuses import OK
 WANTED_ROWS = 4096
 
 
-def wanted_pictures(items: pa.Table, item_index: pa.Table) -> Iterator[Wanted]:
-    """The items of the index in their order, with the places of their pictures; some at a time are in memory."""
+def places_of(items: pa.Table, item_index: pa.Table) -> pa.Table:
+    """The items of the index in their order: item_id, and the places of its pictures, null without metadata."""
     wide = items["image_urls"].cast(pa.large_list(pa.large_list(pa.large_string())))  # all places may exceed 2 GiB
-    places = wide.take(pc.index_in(item_index["item_id"], items["item_id"]))
-    for start in range(0, len(item_index), WANTED_ROWS):
-        ids = item_index["item_id"].slice(start, WANTED_ROWS).to_pylist()
-        for item_id, pictures in zip(ids, places.slice(start, WANTED_ROWS).to_pylist(), strict=True):
-            yield Wanted(item_id, pictures or [])
+    pictures = wide.take(pc.index_in(item_index["item_id"], items["item_id"]))
+    return pa.table({"item_id": item_index["item_id"], "pictures": pictures})
+
+
+def wanted_pictures(places: pa.Table) -> Iterator[Wanted]:
+    """What `places_of` says, item by item; some at a time are in memory."""
+    for start in range(0, len(places), WANTED_ROWS):
+        ids, pictures = (column.to_pylist() for column in places.slice(start, WANTED_ROWS).columns)
+        for item_id, of_item in zip(ids, pictures, strict=True):
+            yield Wanted(item_id, of_item or [])
 
 
 def is_local(stage: Stage) -> bool:

@@ -41,6 +41,7 @@ def recommendations(
     The loss is the one that was best on validation. Users of whom train knows nothing are recommended what is popular.
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
     """
+    from assets.serving.on_ray import batches_on_cluster
     from assets.serving.recommend import Recommending, explainer_of
     from assets.training.fit import train_set
     from assets.training.scorers import scorer_of
@@ -59,7 +60,8 @@ def recommendations(
         config.top_k,
         explainer_of(model, data) if config.explain else None,
     )
-    rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], recommending.batches())
+    batches = batches_on_cluster(stage, recommending) if stage.compute.on_ray else recommending.batches()
+    rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], batches)
     known = int((np.diff(seen.indptr) > 0).sum())
     facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
     facts |= {"users_by_the_model": known, "users_by_popularity": parts.users - known}

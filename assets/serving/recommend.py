@@ -61,13 +61,21 @@ class Recommending:
             ranking.items[unknown], ranking.scores[unknown] = popular.items, popular.scores
         return ranking
 
+    @property
+    def blocks(self) -> range:
+        """The first user of every block."""
+        return range(0, self.seen.shape[0], BLOCK_USERS)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """The rows of `recommendations`, by user and then by rank."""
-        for start in range(0, self.seen.shape[0], BLOCK_USERS):
-            users = np.arange(start, min(start + BLOCK_USERS, self.seen.shape[0]))
-            ranking = self.ranking(users)
-            columns = [*ranked_columns(users, ranking, self.user_ids, self.item_ids), *self._reasons(users, ranking)]
-            yield pa.record_batch(columns, schema=SCHEMAS["recommendations"])
+        return map(self.batch, self.blocks)
+
+    def batch(self, start: int) -> pa.RecordBatch:
+        """The rows of the block of users that begins with `start`."""
+        users = np.arange(start, min(start + BLOCK_USERS, self.seen.shape[0]))
+        ranking = self.ranking(users)
+        columns = [*ranked_columns(users, ranking, self.user_ids, self.item_ids), *self._reasons(users, ranking)]
+        return pa.record_batch(columns, schema=SCHEMAS["recommendations"])
 
     def _reasons(self, users: np.ndarray, ranking: Ranking) -> list[pa.Array]:
         """The columns that explain; empty for users of whom the model knows nothing, or where nobody asked."""

@@ -14,7 +14,6 @@ import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg
-from torchvision.transforms import Compose
 
 from models.device import devices_of
 from models.encoders.lanes import Halving, Lane, through_lanes
@@ -58,15 +57,12 @@ class ImageEncoder:
         precision: str = "auto",
         workers: int | None = None,
     ):
-        if architecture not in open_clip.list_models():
-            raise ModelError(f"image_encoder is {architecture!r}, and open_clip has no such architecture")
+        _require_known(architecture)
         devices = devices_of(device)
         self.dtype = dtype_of(precision, devices[0], "image_precision")
         self.batch_size, self.workers = batch_size, workers or cores()
         self.dimension = int(open_clip.get_model_config(architecture)["embed_dim"])
-        model, transform = _load(architecture, weights, self.dtype)
-        size = PreprocessCfg(**model.visual.preprocess_cfg).input_size[1:]
-        self.preprocessing = Preprocessing(transform, size)
+        model, self.preprocessing = _load(architecture, weights, self.dtype)
         self.pinned = devices[0].type == "cuda"
         models = [model, *(deepcopy(model) for _ in devices[1:])]
         self.lanes = [lane for copy, at in zip(models, devices, strict=True) for lane in self._lanes(copy, at)]
@@ -96,6 +92,10 @@ class ImageEncoder:
         if broken:
             logger.warning(f"{broken} pictures cannot be decoded and have no vector")
 
+    def vectors(self, batch: Decoded) -> np.ndarray:
+        """What the encoder says of a batch that is decoded already, float32 [b, dimension], not normalised."""
+        return self.lanes[0](batch)[1]
+
     def _lanes(self, model: open_clip.CLIP, device: torch.device) -> list[Lane[Decoded, tuple[Decoded, np.ndarray]]]:
         """What takes the batches to one device; several lanes there share the model and each has a stream."""
         model.to(device=device, memory_format=torch.channels_last)
@@ -117,8 +117,23 @@ class ImageEncoder:
         return [partial(lane, stream=torch.cuda.Stream(device)) for _ in range(LANES_OF_A_GPU)]
 
 
-def _load(architecture: str, weights: str, dtype: torch.dtype) -> tuple[open_clip.CLIP, Compose]:
-    """The model on the CPU, in its number format, and its transform for inference."""
+def preprocessing_of(architecture: str, weights: str) -> Preprocessing:
+    """What turns a picture into the encoder's input, for whoever decodes what others encode.
+
+    Raises:
+        ModelError: as the encoder does.
+    """
+    _require_known(architecture)
+    return _load(architecture, weights, torch.float32)[1]
+
+
+def _require_known(architecture: str) -> None:
+    if architecture not in open_clip.list_models():
+        raise ModelError(f"image_encoder is {architecture!r}, and open_clip has no such architecture")
+
+
+def _load(architecture: str, weights: str, dtype: torch.dtype) -> tuple[open_clip.CLIP, Preprocessing]:
+    """The model on the CPU, in its number format, and its preprocessing for inference."""
     pretrained = checkpoint_of(architecture, weights)
     [precision] = [name for name, known in DTYPES.items() if known is dtype]
     try:
@@ -130,7 +145,8 @@ def _load(architecture: str, weights: str, dtype: torch.dtype) -> tuple[open_cli
         raise ModelError(
             f"image_weights {weights!r} cannot be loaded into image_encoder {architecture!r} ({type(error).__name__})"
         ) from error
-    return model.eval().requires_grad_(False), transform
+    size = PreprocessCfg(**model.visual.preprocess_cfg).input_size[1:]
+    return model.eval().requires_grad_(False), Preprocessing(transform, size)
 
 
 def checkpoint_of(architecture: str, weights: str) -> str | None:

@@ -104,19 +104,24 @@ class _Pictures(Dataset):
 
     def __getitem__(self, index: int) -> Decoded | Exception:
         try:
-            pairs = self.batches[index]()
+            return decode(self.batches[index], self.preprocessing)
         except Exception as error:
             error.add_note(format_exc())
             return error
-        pixels = torch.empty(len(pairs), *self.preprocessing.size, 3, dtype=torch.uint8)
-        keys: list[str] = []
-        for key, content in pairs:
-            try:
-                pixels.numpy()[len(keys)] = self.preprocessing.pixels(content)
-            except Exception:  # decoders raise whatever they like on broken bytes
-                continue
-            keys.append(key)
-        return Decoded(keys, pixels[: len(keys)], len(pairs) - len(keys))
+
+
+def decode(batch: Batch, preprocessing: Preprocessing) -> Decoded:
+    """Read a batch, and decode what can be; raises what reading it raises."""
+    pairs = batch()
+    pixels = torch.empty(len(pairs), *preprocessing.size, 3, dtype=torch.uint8)
+    keys: list[str] = []
+    for key, content in pairs:
+        try:
+            pixels.numpy()[len(keys)] = preprocessing.pixels(content)
+        except Exception:  # decoders raise whatever they like on broken bytes
+            continue
+        keys.append(key)
+    return Decoded(keys, pixels[: len(keys)], len(pairs) - len(keys))
 
 
 def decoded(

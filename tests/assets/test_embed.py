@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from assets.dataset import Stage
-from assets.features.embed import Embedded, embed, embedding_rows
+from assets.features.embed import Embedded, embed, embedding_rows, filling
 from storage.catalogue import Dataset
 from storage.embedding_store import EmbeddingStore, space_name
 from storage.layout import DataRoot
@@ -51,7 +51,7 @@ def run(
 ) -> tuple[Embedded, Counted]:
     encoder = Counted()
     lists = pa.array(content, pa.list_(pa.string()))
-    return embed(stage, space, lists, encoder, lambda: 3, unit="texts", dtype=dtype), encoder
+    return embed(stage, space, lists, filling(encoder), lambda: 3, unit="texts", dtype=dtype), encoder
 
 
 def test_a_row_is_the_normalised_vector_of_its_content_and_zeros_without_one(stage: Stage) -> None:
@@ -141,7 +141,7 @@ def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(stage: Stag
     contents = [[key("broken")], [key("broken"), key("a")], [key("b")], []]
     lists = pa.array([[], *contents], pa.list_(pa.string())).slice(1)
     for _ in range(2):  # also from what the first time left in the store
-        found = embed(stage, SPACE, lists, encode, lambda: 3, unit="texts", dtype="float32")
+        found = embed(stage, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
         assert found.has_value.tolist() == [False, True, True, False]
         assert found.content.to_pylist() == [[], [key("a")], [key("b")], []]
         a = np.array(vector(key("a")))
@@ -157,6 +157,6 @@ def test_where_nothing_at_all_can_be_encoded_the_table_is_empty(stage: Stage) ->
 
     lists = pa.array([[key("broken")]], pa.list_(pa.string()))
     for _ in range(2):
-        found = embed(stage, SPACE, lists, encode, lambda: 3, unit="texts", dtype="float32")
+        found = embed(stage, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
         assert found.matrix.shape == (1, 3)
         assert not found.has_value.any()

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from assets.dataset import Stage
-from assets.features.pictures import WANTED_ROWS, is_local, picture_folder, pictures_by_item, wanted_pictures
+from assets.features.pictures import WANTED_ROWS, is_local, picture_folder, pictures_by_item, places_of, wanted_pictures
 from assets.settings import PictureSettings
 from storage.catalogue import Dataset
 from storage.fetch import Wanted
@@ -21,7 +21,7 @@ def table(**columns: Any) -> pa.Table:
 def test_the_items_of_the_index_come_in_its_order_with_their_pictures() -> None:
     items = table(item_id=["C", "A", "B"], image_urls=[[["c"]], [["a1", "a2"], ["b"]], []])
     index = table(item_id=["A", "B", "unknown", "C"])
-    assert list(wanted_pictures(items, index)) == [
+    assert list(wanted_pictures(places_of(items, index))) == [
         Wanted("A", [["a1", "a2"], ["b"]]),
         Wanted("B", []),
         Wanted("unknown", []),
@@ -33,7 +33,7 @@ def test_no_item_is_lost_between_blocks_and_chunks() -> None:
     ids = [f"I{number}" for number in range(2 * WANTED_ROWS + 3)]
     half = len(ids) // 2
     parts = [table(item_id=part, image_urls=[[[name]] for name in part]) for part in (ids[half:], ids[:half])]
-    found = list(wanted_pictures(pa.concat_tables(parts), table(item_id=ids)))
+    found = list(wanted_pictures(places_of(pa.concat_tables(parts), table(item_id=ids))))
     assert found == [Wanted(item_id, [[item_id]]) for item_id in ids]
 
 

@@ -1,0 +1,174 @@
+"""A Ray cluster at the service of one asset: what it yields passes through, what it does ends with the run.
+
+The work is led by a task beside this process and not by this process, which only asks now and then: so a signal acts at
+once, and nothing that the cluster holds passes through here but what the work yields. Ray is imported where it is asked
+for, and nowhere else.
+"""
+
+import logging
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import assets
+import models
+import storage
+from assets.compute import Compute
+from models.errors import ModelError
+from storage.errors import InputError, OutOfReachError
+from storage.layout import DataRoot
+from storage.publish import publish_bytes, remove
+
+POLL_S = 0.05
+PACKAGES = (assets, models, storage)  # what workers import of the project
+OWN_ERRORS = (InputError, OutOfReachError, ModelError)
+BESIDE_AN_ENCODER = 0.25  # of a processor: where encoders have no GPU, they leave this to those who decode
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What part of a cluster each worker gets.
+
+    Attributes:
+        workers: how many decode, fetch or rank; decoder_cpus: processors of one that decodes.
+        encoders: how many there are; encoder_cpus, encoder_gpus: of each; threads: of one without a GPU.
+    """
+
+    workers: int
+    decoder_cpus: float
+    encoders: int
+    encoder_cpus: float
+    encoder_gpus: float
+    threads: int
+
+    @classmethod
+    def of(cls, compute: Compute, cpus: float, gpus: float) -> "Shares":
+        """The shares of a cluster with so many processors and GPUs."""
+        workers, threads = compute.workers or max(1, int(cpus)), compute.cpus_per_encoder
+        if gpus:
+            count = compute.encoders or max(1, int(gpus / compute.gpus_per_encoder))
+            return cls(workers, 1.0, count, 0.0, compute.gpus_per_encoder, threads)
+        count = compute.encoders or max(1, int(cpus // threads))
+        return cls(workers, BESIDE_AN_ENCODER, count, threads - BESIDE_AN_ENCODER, 0.0, threads)
+
+
+def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterator[T]]) -> Generator[T, None, None]:
+    """What `work(shares)` yields, led by a task on this machine; the cluster is there as long as it is asked.
+
+    Args:
+        work: may use Ray and Ray Data, and is pickled.
+
+    Raises:
+        InputError: Ray is not installed, the cluster is not there, or a node does not see the data root; or what the
+            work raises of this project's own errors, in its own words.
+    """
+    with _connected(compute) as ray:
+        _require_shared(ray, root)
+        free = ray.cluster_resources()
+        shares = Shares.of(compute, free.get("CPU", 1.0), free.get("GPU", 0.0))
+        lead = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here(ray))(_led)
+        with closing(_polled(ray, lead.options(num_returns="streaming").remote(work, shares))) as found:
+            yield from found
+
+
+def _led(work: Callable[[Shares], Iterator[T]], shares: Shares) -> Iterator[T]:
+    from ray.data import DataContext
+
+    DataContext.get_current().enable_progress_bars = False  # they draw over the log of the run
+    for value in work(shares):  # noqa: UP028 (Ray sends values into a generator, which not every iterator takes)
+        yield value
+
+
+def _polled(ray: Any, found: Any) -> Generator[Any, None, None]:
+    """What a streaming task yields; waits in steps so short that signals act at once."""
+    while True:
+        while not ray.wait([found], timeout=0)[0]:
+            time.sleep(POLL_S)
+        try:
+            yield ray.get(next(found))
+        except StopIteration:
+            return
+        except ray.exceptions.RayError as error:
+            if own := _own(error):
+                raise own from error
+            raise
+
+
+def _own(error: BaseException) -> Exception | None:
+    """The error of this project that is behind one of Ray's, if any is."""
+    inner: BaseException | None = error
+    while inner is not None:
+        if type(inner) in OWN_ERRORS:
+            return inner  # type: ignore[return-value]
+        inner = getattr(inner, "cause", None) or inner.__cause__
+    return None
+
+
+@contextmanager
+def _connected(compute: Compute) -> Iterator[Any]:
+    """Ray, connected; Dagster's signal handlers stay, and all that was begun ends with the block."""
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("compute is ray, which is not installed: pip install --editable .[ray]") from error
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    where: dict[str, Any] = {"address": compute.address} if compute.address else {"address": "local"}
+    if not compute.address:
+        where["include_dashboard"] = False
+    try:
+        ray.init(**where, runtime_env={"py_modules": list(PACKAGES)}, logging_level=logging.WARNING)
+    except (ConnectionError, RuntimeError) as error:
+        at = compute.address or "this machine"
+        raise InputError(f"compute is ray, and no cluster can be had at {at} ({_first_line(error)})") from error
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _here(ray: Any) -> Any:
+    return _at(ray.get_runtime_context().get_node_id())
+
+
+def _at(node: str) -> Any:
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    return NodeAffinitySchedulingStrategy(node, soft=False)
+
+
+def _require_shared(ray: Any, root: DataRoot) -> None:
+    """Raise InputError unless every node sees the data root, where all of them write."""
+    token = root.root / ".work" / f"seen-{uuid.uuid4().hex}"
+    publish_bytes(token, b"")
+    try:
+        sees = ray.remote(num_cpus=0)(_is_there)
+        nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
+        blind = ray.get([sees.options(scheduling_strategy=_at(node)).remote(token) for node in nodes]).count(False)
+    finally:
+        remove(token)
+    if blind:
+        raise InputError(
+            f"{blind} of {len(nodes)} nodes of the Ray cluster do not see what lies below REC_DATA; it must be a "
+            "folder that all of them share"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists()
