@@ -6,6 +6,7 @@ for, and nowhere else.
 """
 
 import logging
+import os
 import signal
 import threading
 import time
@@ -120,6 +121,7 @@ def _connected(compute: Compute) -> Iterator[Any]:
     except ImportError as error:
         raise InputError("compute is ray, which is not installed: pip install --editable .[ray]") from error
 
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports to its makers
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     where: dict[str, Any] = {"address": compute.address} if compute.address else {"address": "local"}
     if not compute.address:

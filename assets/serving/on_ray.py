@@ -1,5 +1,6 @@
 """Users ranked on a Ray cluster, block by block, as a single machine ranks them."""
 
+import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -42,6 +43,8 @@ class BlockRanker:
     def __init__(self, held: Any):
         import ray
 
+        # What lies in Ray's memory is read-only, which torch warns of; nobody writes to it.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         self.recommending: Recommending = ray.get(held)
 
     def __call__(self, rows: dict[str, Any]) -> Iterator[pa.Table]:
