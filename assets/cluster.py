@@ -8,6 +8,7 @@ for, and nowhere else.
 import logging
 import os
 import signal
+import socket
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ from storage.layout import DataRoot
 from storage.publish import publish_bytes, remove
 
 POLL_S = 0.05
+CONNECT_S = 10
 PACKAGES = (assets, models, storage)  # what workers import of the project
 OWN_ERRORS = (InputError, OutOfReachError, ModelError)
 BESIDE_AN_ENCODER = 0.25  # of a processor: where encoders have no GPU, they leave this to those who decode
@@ -127,8 +129,9 @@ def _connected(compute: Compute) -> Iterator[Any]:
     if not compute.address:
         where["include_dashboard"] = False
     try:
+        _require_answer(compute.address)
         ray.init(**where, runtime_env={"py_modules": list(PACKAGES)}, logging_level=logging.WARNING)
-    except (ConnectionError, RuntimeError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         at = compute.address or "this machine"
         raise InputError(f"compute is ray, and no cluster can be had at {at} ({_first_line(error)})") from error
     finally:
@@ -139,6 +142,13 @@ def _connected(compute: Compute) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raise OSError where nobody listens, whom Ray would ask for minutes, or ValueError if it is no address."""
+    host, _, port = address.rpartition(":")
+    if host:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
 
 
 def _first_line(error: BaseException) -> str:
