@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -15,7 +16,7 @@ from models.errors import ModelError
 from models.team import ALONE, TIMEOUT_S, Alone, joined
 
 INTERFACE = "GLOO_SOCKET_IFNAME"
-END_S = 10.0
+END_S = 5.0
 
 
 @contextmanager
@@ -50,10 +51,10 @@ def team_of(size: int, work: Callable[..., object], *given: Any, timeout_s: floa
                 _wait_for(rank, size, ready)
             with joined(store, 0, size, timeout_s) as team:
                 yield team
-            for helper, _ in helpers:
-                helper.join(END_S)
         finally:
+            last = time.monotonic() + END_S  # now that this process has left, the others meet nobody and end
             for helper, _ in helpers:
+                helper.join(max(0, last - time.monotonic()))
                 helper.kill()
                 helper.join()
             os.environ.pop(INTERFACE)

@@ -57,8 +57,10 @@ class Team(Alone):
     """The ranks of the process group that this process is in, which is of gloo; every call is made by all of them.
 
     Attributes:
-        sent: bytes that this rank has put into collectives, by what they were.
+        sent: bytes that this rank has put into collectives, by what they were; IN_A_STEP are those of training steps.
     """
+
+    IN_A_STEP = ("scores", "positive_scores", "squared_norms", "penalty", "gradients")
 
     def __init__(self) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()

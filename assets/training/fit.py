@@ -109,6 +109,18 @@ def fit_one(
 ) -> tuple[SavedModel, float]:
     """One training, and the seconds that it took, looks at validation included; of a team at rank 0 alone."""
     model, history = descend(team, made_of, training, data, validation, checkpoint, on_epoch)
+    return saved_model(name, made_of, training, data, model, history), history.seconds
+
+
+def saved_model(
+    name: str,
+    made_of: RecommenderConfig,
+    training: TrainerConfig,
+    data: TrainSet,
+    model: VectorModel,
+    history: History,
+) -> SavedModel:
+    """A trained model, whole, as it is kept."""
     user_vectors, item_vectors = model.vectors()
     # Of users without train items nothing is known: a vector that was never trained would only look like a taste.
     user_vectors[np.bincount(data.user, minlength=data.users) == 0] = 0
@@ -129,7 +141,7 @@ def fit_one(
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }
-    return SavedModel(tensors, config), history.seconds
+    return SavedModel(tensors, config)
 
 
 def shown(fits: list[SavedModel]) -> dict[str, Any]:
