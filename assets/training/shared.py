@@ -9,6 +9,7 @@ model would for one loss and seed, with the same settings, but below `--out`, an
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -137,6 +138,8 @@ def task_of(arguments: Sequence[str]) -> tuple[Task, int]:
 
 def main() -> None:
     task, workers = task_of(sys.argv[1:])
+    if not workers and "RANK" not in os.environ:
+        raise SystemExit("begin it by torchrun, or with --ray")
     try:
         if workers:
             facts: dict[str, Any] | None = by_ray(task, workers)
