@@ -10,6 +10,7 @@ model would for one loss and seed, with the same settings, but below `--out`, an
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from typing import Any, get_args
 import scipy.sparse as sp
 from pydantic import BaseModel
 
+from assets.cluster import connected, own_error
+from assets.compute import Compute
 from assets.dataset import common_numbering, refuse_failed
 from assets.in_force import settings_in_force
 from assets.interactions.splits import VALIDATION
@@ -97,26 +100,36 @@ def published(dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def by_ray(task: Task, processes: int) -> dict[str, Any]:
-    """Train on as many workers of Ray Train, which begin and join a group by themselves."""
-    from ray.train import RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
+    """Train on as many workers of Ray Train, which begin and join a group by themselves.
 
-    trainer = TorchTrainer(
-        ray_worker,
-        train_loop_config=task.model_dump(mode="json"),
-        scaling_config=ScalingConfig(num_workers=processes),
-        torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),
-        run_config=RunConfig(storage_path=str(task.out.absolute() / ".ray")),
-    )
-    return trainer.fit().metrics
+    Raises:
+        ModelError, InputError: a worker met it.
+    """
+    with connected(compute):
+        from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
+        trainer = TorchTrainer(
+            ray_worker,
+            train_loop_config=task.model_dump(mode="json"),
+            scaling_config=ScalingConfig(num_workers=processes),
+            torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),
+            run_config=RunConfig(storage_path=str(kept)),
+        )
+        try:
+            return trainer.fit().return_value
+        except TrainingFailedError as error:
+            met = getattr(error, "worker_failures", {})
+            raise next(filter(None, map(own_error, met.values())), error) from error
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
 
 
-def ray_worker(config: dict[str, Any]) -> None:
-    """What each worker of Ray Train runs."""
-    from ray.train import report
-
-    report(train(Task.model_validate(config), Team()) or {})
+def ray_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """What each worker of Ray Train runs; Ray takes what rank 0 returns."""
+    return train(Task.model_validate(config), Team())
 
 
 def task_of(arguments: Sequence[str]) -> tuple[Task, int]:
@@ -142,7 +155,7 @@ def main() -> None:
         raise SystemExit("begin it by torchrun, or with --ray")
     try:
         if workers:
-            facts: dict[str, Any] | None = by_ray(task, workers)
+            facts: dict[str, Any] | None = by_ray(task, workers, Compute.from_environment())
         else:
             with joined(timeout_s=task.timeout_s) as team:
                 facts = train(task, team)
