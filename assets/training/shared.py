@@ -111,8 +111,9 @@ def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
         from ray.train.torch import TorchConfig, TorchTrainer
 
         kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
-        trainer = TorchTrainer(
-            ray_worker,
+        worker: Any = ray_worker  # what it returns is of use, though Ray's types forbid it
+        trainer: Any = TorchTrainer(
+            worker,
             train_loop_config=task.model_dump(mode="json"),
             scaling_config=ScalingConfig(num_workers=processes),
             torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),

@@ -1,10 +1,5 @@
 """Training shared by embedding dimension, in real processes: what one process does, whatever their number."""
 
-import itertools
-import os
-import signal
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,17 +7,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import multiprocessing
+from teams import (
+    BATCH,
+    CASES,
+    DIM,
+    ITEMS,
+    NEGATIVES,
+    STEPS,
+    TEXTUAL_DIM,
+    USERS,
+    VISUAL_DIM,
+    configured,
+    in_team,
+    parts,
+    run,
+    train_set,
+)
 
-import models.trainer
-from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from assets.training.held_out import HeldOut
-from models.config import RecommenderConfig, TrainerConfig
+from assets.interactions.splits import TRAIN
 from models.errors import ModelError
-from models.fitting import Content, TrainSet, fit, new_model
-from models.fusion import Modality
-from models.launching import team_of
-from models.propagation import normalised_adjacency
+from models.fitting import fit, new_model
 from models.ranking import Vectors, matrix_of, rank
 from models.recommender import Recommender
 from models.sharding import axes_of, cut, shard
@@ -31,88 +35,7 @@ from models.team import ALONE, Alone, Team, joined
 from models.zoo import LEARNED
 from storage.models import FileCheckpoint
 
-USERS, ITEMS, DIM, STEPS = 60, 50, 16, 50
-VISUAL_DIM, TEXTUAL_DIM = 12, 20
 SIZES = (2, 4)
-BATCH, NEGATIVES = 128, 32
-
-
-def parts() -> Parts:
-    """Random pairs, a fifth of them held out; the last user and the last item have none in train."""
-    rng = np.random.default_rng(0)
-    user, item = np.divmod(np.unique(rng.integers(0, USERS * ITEMS, 800)), ITEMS)
-    split = rng.choice([TRAIN, VALIDATION, TEST], len(user), p=[0.8, 0.1, 0.1]).astype(np.int8)
-    split[(split == TRAIN) & ((user == USERS - 1) | (item == ITEMS - 1))] = TEST
-    return Parts(user, item, split, USERS, ITEMS)
-
-
-def train_set() -> TrainSet:
-    """Every kind of item: with both views, with one of them, with neither (the last, which has no edges either)."""
-    rng = np.random.default_rng(1)
-    has = rng.random((2, ITEMS)) < 0.7
-    has[:, -1] = False
-    assert all(((has[0] == one) & (has[1] == other)).any() for one, other in itertools.product([0, 1], repeat=2))
-    views = [
-        Modality.of(rng.normal(size=(ITEMS, dim)).astype(np.float32), there)
-        for dim, there in zip((VISUAL_DIM, TEXTUAL_DIM), has, strict=True)
-    ]
-    nearest = [np.where(there[:, None], rng.integers(0, ITEMS, (ITEMS, 20)), -1).astype(np.int32) for there in has]
-    pairs = parts().pairs(TRAIN)
-    return TrainSet(*pairs, USERS, ITEMS, normalised_adjacency(*pairs, USERS, ITEMS), Content(*views, *nearest))
-
-
-Case = tuple[str, str, dict[str, Any]]
-CASES: dict[str, Case] = {
-    "lightgcn, BPR": ("lightgcn", "bpr", {}),
-    "lightgcn, softmax, shared": ("lightgcn", "softmax", {}),
-    "lightgcn, softmax, in batch": ("lightgcn", "softmax", {"softmax_negatives": "in_batch"}),
-    "gate, BPR": ("gated_lightgcn", "bpr", {"score": "cosine"}),
-    "gate, softmax, both": ("gated_lightgcn", "softmax", {"softmax_negatives": "both", "l2": 0.01}),
-    "gate without IDs": ("ablation_no_id", "softmax", {}),  # a vector of zeros is among the items
-    "gate and like items": ("gated_lightgcn_plus", "softmax", {"item_graph_layers": 2}),
-    "half ID, half picture": ("vbpr", "bpr", {}),
-    "concatenated": ("ablation_concat", "softmax", {}),
-    "summed": ("ablation_sum", "bpr", {}),
-    "gate held at one half": ("ablation_no_gate", "bpr", {}),
-}
-
-
-def configured(case: Case, **given: Any) -> tuple[RecommenderConfig, TrainerConfig]:
-    model, loss, settings = case
-    common = {"dim": DIM, "shared_negatives": NEGATIVES, "learning_rate": 0.003, "batch_size": BATCH, "device": "cpu"}
-    values = common | settings | given | LEARNED[model].made_of | {"loss": loss}
-    return RecommenderConfig.model_validate(values), TrainerConfig.model_validate(values)
-
-
-def run(case: Case, team: Alone = ALONE, **given: Any) -> dict[str, Any]:
-    """The losses of all steps, the last weights and vectors, and validation by every metric."""
-    made_of, config = configured(case, **{"max_epochs": STEPS // 5, "evaluate_every": STEPS // 5} | given)
-    losses: list[float] = []
-    original, held_out = models.trainer.objective_of, HeldOut.of(parts(), VALIDATION)
-    metrics: dict[tuple[str, int], float] = {}
-
-    def recording(*asked: Any) -> Callable[..., Any]:
-        objective = original(*asked)
-
-        def step(*batch: Any) -> Any:
-            loss, collisions = objective(*batch)
-            losses.append(loss.item())
-            return loss, collisions
-
-        return step
-
-    def validate(user: np.ndarray, item: np.ndarray) -> float:
-        metrics.update(held_out.means(Vectors(user, item, made_of.score), team=team))
-        return metrics["ndcg", 20]
-
-    models.trainer.objective_of = recording  # type: ignore[assignment]
-    try:
-        model, history = fit(made_of, config, train_set(), validate, team=team)
-    finally:
-        models.trainer.objective_of = original
-    weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
-    curve, sent = history.model_dump(exclude={"seconds"}), dict(team.sent) if isinstance(team, Team) else {}
-    return {"losses": losses, "weights": weights, "metrics": metrics, "curve": curve, "sent": sent}
 
 
 def run_all(team: Alone) -> dict[str, dict[str, Any]]:
@@ -122,34 +45,6 @@ def run_all(team: Alone) -> dict[str, dict[str, Any]]:
             team.sent.clear()
         found[name] = run(CASES[name], team)
     return found
-
-
-def begun(
-    folder: Path, size: int, job: Callable[..., Any], *given: Any, timeout_s: float = 60
-) -> tuple[list[Any], Any]:
-    """The processes of a team that run `job(team, *given)`, and the queue of (rank, what it returns)."""
-    context = multiprocessing.get_context("spawn")
-    queue, store = context.Queue(), (folder / f"store-{size}").as_uri()
-    places = [(store, rank_, size, timeout_s) for rank_ in range(size)]
-    members = [context.Process(target=_member, args=(queue, place, job, given), daemon=True) for place in places]
-    for member in members:
-        member.start()
-    return members, queue
-
-
-def _member(queue: Any, place: tuple[str, int, int, float], job: Callable[..., Any], given: tuple[Any, ...]) -> None:
-    torch.set_num_threads(1)
-    with joined(*place) as team:
-        queue.put((team.rank, job(team, *given)))
-
-
-def in_team(folder: Path, size: int, job: Callable[..., Any], *given: Any) -> list[Any]:
-    """What `job(team, *given)` returns in every process of a team, by rank."""
-    members, queue = begun(folder, size, job, *given)
-    found = dict(queue.get(timeout=120) for _ in members)
-    for member in members:
-        member.join()
-    return [found[rank_] for rank_ in range(size)]
 
 
 # What is also asked of four processes.
@@ -402,82 +297,3 @@ def ranked_with_a_fault(team: Team) -> str:
 @pytest.mark.parametrize("size", SIZES)
 def test_a_score_that_is_not_finite_ends_the_ranking_on_all_ranks(size: int, teams: Teams) -> None:
     assert all("not finite" in one["fault"] for one in teams[size])
-
-
-def endless(team: Team, folder: Path) -> tuple[str, float]:
-    """Train until it fails; what it said, and when that was after rank 1 was gone."""
-    (folder / str(team.rank)).write_text(str(os.getpid()))
-    with pytest.raises(ModelError) as error:
-        run(CASES["lightgcn, BPR"], team, max_epochs=10**6, evaluate_every=10**6, dim=24)
-    return str(error.value), time.time()
-
-
-@pytest.mark.parametrize(
-    ("fault", "size"),
-    [
-        (signal.SIGKILL, 2),
-        pytest.param(signal.SIGKILL, 4, marks=pytest.mark.long),
-        pytest.param(signal.SIGSTOP, 3, marks=pytest.mark.long),
-    ],
-)
-def test_a_process_that_dies_or_hangs_ends_the_others_with_one_sentence(
-    fault: signal.Signals, size: int, tmp_path: Path
-) -> None:
-    patience_s = 5.0
-    members, queue = begun(tmp_path, size, endless, tmp_path, timeout_s=patience_s)
-    try:
-        while not all((tmp_path / str(rank_)).exists() for rank_ in range(size)):
-            time.sleep(0.1)
-        time.sleep(1)
-        os.kill(int((tmp_path / "1").read_text()), fault)
-        struck = time.time()
-        for _ in range(size - 1):
-            rank_, (message, when) = queue.get(timeout=60)
-            assert (
-                message == f"process {rank_} of the {size} that share a training lost another: it ended or fell silent"
-            )
-            assert 0 < when - struck < 4 * patience_s
-    finally:
-        for member in members:
-            member.kill()
-            member.join()
-
-
-def test_a_process_begins_the_others_by_itself_and_they_end_with_it() -> None:
-    case = CASES["gate, softmax, both"]
-    with team_of(2, helping, case) as team:
-        found = run(case, team)
-        names = {process.name for process in multiprocessing.active_children()}
-        assert len(names) == 1
-    assert not multiprocessing.active_children()
-    for name, weight in run(case)["weights"].items():
-        np.testing.assert_allclose(found["weights"][name], weight, rtol=0, atol=1e-5, err_msg=name)
-
-
-def helping(team: Alone, case: Case) -> None:
-    run(case, team)
-
-
-class Deadly:
-    """Ends the process that unpacks it."""
-
-    def __reduce__(self) -> Any:
-        return os._exit, (1,)
-
-
-def test_a_process_that_cannot_begin_is_told_at_once() -> None:
-    with (
-        pytest.raises(ModelError, match=r"^process 1 of the 2 that were to share a training ended at once$"),
-        team_of(2, helping, Deadly()),
-    ):
-        pytest.fail("nothing is trained by half a team")
-
-
-def failing(team: Alone) -> None:
-    raise ModelError("the helper has had enough")
-
-
-def test_a_helper_that_fails_fails_the_team(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(ModelError, match="lost another"), team_of(2, failing) as team:
-        run(CASES["lightgcn, BPR"], team)
-    assert "the helper has had enough" in capfd.readouterr().err
