@@ -73,7 +73,7 @@ def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterat
         InputError: Ray is not installed, the cluster is not there, or a node does not see the data root; or what the
             work raises of this project's own errors, in its own words.
     """
-    with _connected(compute) as ray:
+    with connected(compute) as ray:
         _require_shared(ray, root)
         free = ray.cluster_resources()
         shares = Shares.of(compute, free.get("CPU", 1.0), free.get("GPU", 0.0))
@@ -100,12 +100,12 @@ def _polled(ray: Any, found: Any) -> Generator[Any, None, None]:
         except StopIteration:
             return
         except ray.exceptions.RayError as error:
-            if own := _own(error):
+            if own := own_error(error):
                 raise own from error
             raise
 
 
-def _own(error: BaseException) -> Exception | None:
+def own_error(error: BaseException) -> Exception | None:
     """The error of this project that is behind one of Ray's, if any is."""
     inner: BaseException | None = error
     while inner is not None:
@@ -116,7 +116,7 @@ def _own(error: BaseException) -> Exception | None:
 
 
 @contextmanager
-def _connected(compute: Compute) -> Iterator[Any]:
+def connected(compute: Compute) -> Iterator[Any]:
     """Ray, connected; Dagster's signal handlers stay, and all that was begun ends with the block."""
     try:
         import ray

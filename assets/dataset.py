@@ -30,7 +30,7 @@ DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 GUARDS: dict[str, set[str]] = defaultdict(set)
 
 # Settings that change how an artefact is made, but not what it is.
-IMMATERIAL = {"force", "device", "image_batch", "image_workers", "text_batch"}
+IMMATERIAL = {"force", "device", "processes", "image_batch", "image_workers", "text_batch"}
 
 WHOLE, CORE = "item_index", "the core"  # of the items: what integer ids may count by
 GPU = "gpu"  # the pool of what a GPU does where there is one

@@ -150,6 +150,7 @@ class ModelSettings(LearnedSettings):
     """Training of a recommender whose make-up is given by its name."""
 
     seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
+    processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
 
 
 class ItemKnnSettings(TunedSettings):

@@ -15,6 +15,8 @@ from models.item_graph import item_graph, weighed
 from models.memory import kept_memory
 from models.mmgcn import Mmgcn
 from models.recommender import Recommender, VectorModel
+from models.sharding import SharedCheckpoint, axes_of, shard, unshard
+from models.team import ALONE, Alone, Team
 from models.trainer import Checkpoint, History, Validate, train
 
 
@@ -91,14 +93,24 @@ def fit(
     validate: Validate,
     on_epoch: Callable[[], None] = lambda: None,
     checkpoint: Checkpoint | None = None,
+    team: Alone = ALONE,
 ) -> tuple[VectorModel, History]:
-    """A trained model, on the CPU, and how its training went; see `models.trainer.train`."""
+    """A trained model, on the CPU, and how its training went; see `models.trainer.train`.
+
+    A team gives the result of one process, at rank 0; the other ranks keep their dimensions of it. `validate` gets a
+    rank's dimensions of the vectors.
+    """
     model = new_model(recommender, data, trainer.seed)
+    if isinstance(team, Team):
+        shard(model, team)  # the first weights are drawn whole, so that they are those of one process
+        checkpoint = SharedCheckpoint(checkpoint, axes_of(model), team) if checkpoint else None
     device, threads = device_of(trainer.device), torch.get_num_threads()
     torch.set_num_threads(trainer.threads)
     try:
         with kept_memory():
-            history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint)
+            history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint, team)
     finally:
         torch.set_num_threads(threads)
+    if isinstance(team, Team):
+        unshard(model, team)
     return model.cpu(), history

@@ -62,6 +62,7 @@ class Fusion(nn.Module):
     def __init__(self, fusing: Fusing, visual: Modality, textual: Modality, dim: int):
         super().__init__()
         self.fusing, self.dim = fusing, dim
+        self.kept = slice(None)  # of a gate whose output is shared, the dimensions made here; its W has their rows
         visual_dim, textual_dim = (dim - dim // 2, dim // 2) if fusing == "concat" else (dim, dim)
         if fusing != "text":
             self._keep("visual", visual)
@@ -94,7 +95,10 @@ class Fusion(nn.Module):
         t = self.textual_present * self.project_textual(self.textual_features)
         if self.fusing in ("sum", "concat"):
             return v, t
-        g = torch.sigmoid(self.gate(torch.cat([v, t], dim=1))) if self.fusing == "gated" else 0.5
+        g: Tensor | float = 0.5
+        if self.fusing == "gated":
+            g = torch.sigmoid(self.gate(torch.cat([v, t], dim=1)))
+            v, t = v[:, self.kept], t[:, self.kept]
         both = self.visual_present * self.textual_present  # [n, 1]
         return (both * g + (1 - both)) * v, (both * (1 - g) + (1 - both)) * t
 

@@ -7,15 +7,15 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 
-def bpr_loss(user: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+def bpr_loss(margin: Tensor) -> Tensor:
     """Bayesian personalised ranking: −mean log σ(u·i − u·j).
 
     Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009.
 
     Args:
-        user, positive, negative: [batch, dim].
+        margin: u·i − u·j, by how much a positive is preferred to a negative, [batch].
     """
-    return -F.logsigmoid((user * (positive - negative)).sum(dim=1)).mean()
+    return -F.logsigmoid(margin).mean()
 
 
 def l2_penalty(*vectors: Tensor) -> Tensor:

@@ -3,13 +3,13 @@
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from models.config import TrainerConfig
 from models.losses import bpr_loss, l2_penalty, sampled_softmax_loss
 from models.recommender import VectorModel
 from models.sampling import TrainItems, UniformNegatives
+from models.team import ALONE, Alone
 
 # Below this share of all items in a user's history, a uniform negative is so seldom a known item that looking for
 # those costs more than they harm.
@@ -25,26 +25,31 @@ class Objective(Protocol):
     ) -> tuple[Tensor, Tensor]: ...
 
 
-def objective_of(config: TrainerConfig, user: Tensor, item: Tensor, users: int, items: int) -> Objective:
-    """What `config.loss` names, over train pairs int64 [train]."""
+def objective_of(
+    config: TrainerConfig, user: Tensor, item: Tensor, users: int, items: int, team: Alone = ALONE
+) -> Objective:
+    """What `config.loss` names, over train pairs int64 [train]; on every rank of a team it is that of the whole."""
     if config.loss == "bpr":
-        return Bpr(config, UniformNegatives(user, item, items))
-    return Softmax(config, TrainItems(user, item, users, items), torch.bincount(item, minlength=items))
+        return Bpr(config, UniformNegatives(user, item, items), team)
+    return Softmax(config, TrainItems(user, item, users, items), torch.bincount(item, minlength=items), team)
 
 
 class Bpr:
     """Each positive against one uniform negative of its own."""
 
-    def __init__(self, config: TrainerConfig, negatives: UniformNegatives):
-        self.config, self.negatives = config, negatives
+    def __init__(self, config: TrainerConfig, negatives: UniformNegatives, team: Alone):
+        self.config, self.negatives, self.team = config, negatives, team
 
     def __call__(
         self, model: VectorModel, user: Tensor, positive: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
         negative, collisions = self.negatives.draw(user, generator)
         after, before = model.of_batch(user, torch.cat([positive, negative]))
-        loss = bpr_loss(*after.chunk(3)) + self.config.l2 * l2_penalty(*before.chunk(3))
-        return loss, collisions
+        users, positives, negatives = after.chunk(3)
+        margin, penalty = self.team.total(
+            scores=(users * (positives - negatives)).sum(dim=1), penalty=l2_penalty(*before.chunk(3))
+        )
+        return bpr_loss(margin) + self.config.l2 * penalty, collisions
 
 
 class Softmax:
@@ -59,8 +64,8 @@ class Softmax:
         popularity: train interactions of every item, int64 [items].
     """
 
-    def __init__(self, config: TrainerConfig, train: TrainItems, popularity: Tensor):
-        self.config, self.train = config, train
+    def __init__(self, config: TrainerConfig, train: TrainItems, popularity: Tensor, team: Alone):
+        self.config, self.train, self.team = config, train, team
         share = popularity / popularity.sum()
         self.correction = config.logq_weight * (share * len(popularity)).log()
         self.mask_shared = train.mean_history / len(popularity) >= SHORT_HISTORY
@@ -74,9 +79,9 @@ class Softmax:
         columns = torch.cat([own, shared])
         raised = torch.cat([own_times.log() - self.correction[own], shared_times.log()])
         after, before = model.of_batch(user, torch.cat([positive, columns]))
-        users, positives, negatives = F.normalize(after).split([len(user), len(user), len(columns)])
-        users = users / self.config.temperature
-        logits = (users @ negatives.T).add_(raised)  # [batch, columns]
+        sizes, penalty = (len(user), len(user), len(columns)), l2_penalty(*before[: 2 * len(user)].chunk(2))
+        own_logits, logits, penalty = self.team.logits(after, sizes, self.config.temperature, penalty)
+        logits.add_(raised)  # [batch, columns]
         # Histories are looked up once a user, however often the batch has the user.
         distinct, place, times = torch.unique(user, return_inverse=True, return_counts=True)
         if not len(own) and not self.mask_shared:
@@ -87,8 +92,7 @@ class Softmax:
                 if len(kind):
                     known = self.train.known(len(distinct), row, item, kind).index_select(0, place)
                     logits[:, start : start + len(kind)].masked_fill_(known, -torch.inf)
-        loss = sampled_softmax_loss((users * positives).sum(dim=1), logits)
-        penalty = l2_penalty(*before[: 2 * len(user)].chunk(2))
+        loss = sampled_softmax_loss(own_logits, logits)
         return loss + self.config.l2 * penalty, self.train.share(times, row, item, torch.cat(drawn))
 
     def columns(self, positive: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

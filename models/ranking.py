@@ -89,10 +89,19 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
     Raises:
         ModelError: a score is no number, or infinite; of −∞ alone an item is left out.
     """
+    return ranked(scorer, users, masked, k, tie_order(scorer.items, tie_seed))
+
+
+def tie_order(items: int, seed: int) -> Tensor:
+    """Places of the items, int64 [items], by which equal scores are ordered."""
+    return torch.from_numpy(np.random.default_rng(seed).permutation(items))
+
+
+def ranked(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_rank: Tensor) -> Ranking:
+    """As `rank`, with the order of equal scores given: `tie_rank`, a permutation of the items, int64 [items]."""
     items, k = scorer.items, min(k, scorer.items)
     width = max(1, round((items / k) ** 0.5))
     filled = items + -items % width  # whole groups of `width`; the columns that fill up are masked like what is seen
-    tie_rank = torch.from_numpy(np.random.default_rng(tie_seed).permutation(items))
     tie_rank = torch.cat([tie_rank, torch.arange(items, filled)])
     ranking = Ranking(np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32))
     buffer = torch.full((min(BLOCK_USERS, len(users)), filled), -torch.inf)

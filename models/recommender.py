@@ -97,6 +97,10 @@ class Recommender(VectorModel):
         self._propagation: Propagation | None = None
         self._likeness: SparseMatrix | None = None
 
+    @property
+    def is_gated(self) -> bool:
+        return self.fusion is not None and self.fusion.fusing == "gated"
+
     def layer_0(self) -> tuple[Tensor, Tensor]:
         """Vectors before propagation: of users [users, dim], of items [items, dim]."""
         parts = []

@@ -18,6 +18,7 @@ from models.config import TrainerConfig
 from models.errors import ModelError
 from models.objectives import Objective, objective_of
 from models.recommender import VectorModel
+from models.team import ALONE, Alone
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ def train(
     validate: Validate,
     on_epoch: Callable[[], None],
     checkpoint: Checkpoint | None = None,
+    team: Alone = ALONE,
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
@@ -80,11 +82,12 @@ def train(
         validate: from user vectors [users, dim] and item vectors [items, dim] to a value, the higher the better.
         on_epoch: called after every epoch.
         checkpoint: of this training alone; saved after every look at validation, and gone on from where it has one.
+        team: those that train the same model, each with its dimensions of it; every rank draws the same batches.
     """
     model.to(device)
     generator = torch.Generator(device).manual_seed(config.seed)
     pairs = torch.from_numpy(np.stack([user, item]).astype(np.int64)).to(device)
-    objective = objective_of(config, pairs[0], pairs[1], model.users, model.items)
+    objective = objective_of(config, pairs[0], pairs[1], model.users, model.items, team)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     history, best = History(), _weights(model)
     saved = checkpoint.load() if checkpoint else None

@@ -82,8 +82,8 @@ def tuning(
     return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
-def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
-    """The asset that trains one learned model."""
+def inputs_of(kind: Kind) -> dict[str, Any]:
+    """What a learned model is trained on: assets, and the types to load them as."""
     inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
     if kind.made_of.get("layers") != 0:
         inputs["interaction_graph"] = sp.csr_matrix
@@ -91,9 +91,14 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
         inputs |= CONTENT
     if kind.item_graph:
         inputs["item_graph"] = NearestItems
+    return inputs
+
+
+def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
+    """The asset that trains one learned model."""
 
     @dataset_asset(
-        **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs, pool=GPU
+        **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs_of(kind), pool=GPU
     )
     def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
         from assets.training.fit import fit_all

@@ -18,7 +18,11 @@ from models.config import RecommenderConfig, TrainerConfig
 from models.device import device_of
 from models.fitting import Content, TrainSet, fit
 from models.fusion import Modality
+from models.launching import team_of
 from models.ranking import Vectors
+from models.recommender import VectorModel
+from models.team import ALONE, Alone
+from models.trainer import History
 from storage.arrays import NearestItems
 from storage.io_managers import Made
 from storage.models import FileCheckpoint, SavedModel, SavedModels
@@ -61,8 +65,12 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         made_of, training = configured(stage.asset, loss, seed, config, tuned_values(tuning, stage.asset, loss))
         device = device_of(training.device).type  # the state of one kind of device is of no use to another
         checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{device}-{stage.fingerprint}.safetensors")
-        with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
-            saved, took = fit_one(stage.asset, made_of, training, data, validation, progress.advance, checkpoint)
+        given = (made_of, training, data, validation, checkpoint)
+        with (
+            team_of(config.processes, descend, *given) as team,
+            stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress,
+        ):
+            saved, took = fit_one(stage.asset, *given, progress.advance, team)
         fits.append(saved)
         seconds[saved.name] = took
     return Made(
@@ -72,24 +80,47 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     )
 
 
+def descend(
+    team: Alone,
+    made_of: RecommenderConfig,
+    training: TrainerConfig,
+    data: TrainSet,
+    validation: HeldOut,
+    checkpoint: FileCheckpoint | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[VectorModel, History]:
+    """One training that stops early on validation, as one rank of a team goes through it; see `models.fitting.fit`."""
+
+    def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
+        return validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score), team)
+
+    return fit(made_of, training, data, validate, on_epoch, checkpoint, team)
+
+
 def fit_one(
     name: str,
     made_of: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
     validation: HeldOut,
-    on_epoch: Callable[[], None] = lambda: None,
     checkpoint: FileCheckpoint | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+    team: Alone = ALONE,
 ) -> tuple[SavedModel, float]:
-    """One training, and the seconds that it took, looks at validation included."""
-    model, history = fit(
-        made_of,
-        training,
-        data,
-        lambda users, items: validation.ndcg(Vectors(users, items, made_of.score)),
-        on_epoch,
-        checkpoint,
-    )
+    """One training, and the seconds that it took, looks at validation included; of a team at rank 0 alone."""
+    model, history = descend(team, made_of, training, data, validation, checkpoint, on_epoch)
+    return saved_model(name, made_of, training, data, model, history), history.seconds
+
+
+def saved_model(
+    name: str,
+    made_of: RecommenderConfig,
+    training: TrainerConfig,
+    data: TrainSet,
+    model: VectorModel,
+    history: History,
+) -> SavedModel:
+    """A trained model, whole, as it is kept."""
     user_vectors, item_vectors = model.vectors()
     # Of users without train items nothing is known: a vector that was never trained would only look like a taste.
     user_vectors[np.bincount(data.user, minlength=data.users) == 0] = 0
@@ -110,7 +141,7 @@ def fit_one(
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }
-    return SavedModel(tensors, config), history.seconds
+    return SavedModel(tensors, config)
 
 
 def shown(fits: list[SavedModel]) -> dict[str, Any]:

@@ -4,14 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from models.ranking import CUTOFFS, Scorer, matrix_of, rank, ranking_metrics
+from models.ranking import CUTOFFS, Scorer, Vectors, matrix_of, rank, ranking_metrics
+from models.shared_ranking import rank_share, share_of
+from models.team import ALONE, Alone, Team
 from storage.errors import InputError
 
 CHOSEN_BY = ("ndcg", 20)  # what stops training and chooses among configurations, on validation
 
 ByUser = dict[tuple[str, int], np.ndarray]
+Means = dict[tuple[str, int], float]
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,20 @@ class HeldOut:
         ranking = rank(scorer, self.users, self.masked, max(cutoffs), tie_seed)
         return ranking_metrics(ranking, self.users, self.wanted, cutoffs)
 
-    def ndcg(self, scorer: Scorer) -> float:
+    def ndcg(self, scorer: Scorer, team: Alone = ALONE) -> float:
         """The mean NDCG@20 over users."""
-        return float(self.metrics(scorer, (CHOSEN_BY[1],))[CHOSEN_BY].mean())
+        return self.means(scorer, (CHOSEN_BY[1],), team)[CHOSEN_BY]
+
+    def means(self, scorer: Scorer, cutoffs: tuple[int, ...] = CUTOFFS, team: Alone = ALONE) -> Means:
+        """The mean of every metric over users; of a team each rank ranks its share of them.
+
+        Args:
+            scorer: of a team, the rank's dimensions of vectors.
+        """
+        if not isinstance(team, Team):
+            return {name: float(found.mean()) for name, found in self.metrics(scorer, cutoffs).items()}
+        assert isinstance(scorer, Vectors)
+        ranking = rank_share(scorer, self.users, self.masked, max(cutoffs), team)
+        found = ranking_metrics(ranking, share_of(self.users, team), self.wanted, cutoffs)
+        sums = team.added("metrics", torch.tensor([values.sum() for values in found.values()], dtype=torch.float64))
+        return dict(zip(found, (sums / len(self.users)).tolist(), strict=True))

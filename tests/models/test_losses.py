@@ -17,7 +17,7 @@ def test_bpr_is_the_mean_log_odds_of_the_right_order() -> None:
     negative = torch.tensor([[1.0, 9.0], [9.0, 2.0]])
     # Differences of scores: 3 - 1 = 2 and 2 - 4 = -2.
     expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(2))) / 2
-    assert bpr_loss(user, positive, negative).item() == pytest.approx(expected)
+    assert bpr_loss((user * (positive - negative)).sum(dim=1)).item() == pytest.approx(expected)
 
 
 def test_the_penalty_is_half_the_mean_of_the_squared_norms() -> None:

@@ -1,0 +1,170 @@
+"""Trains one model of a published dataset on the processes that `torchrun` or Ray Train has begun, on any machines.
+
+    torchrun --nproc-per-node 2 -m assets.training.shared --dataset sample --model gated_lightgcn --out FOLDER
+    python -m assets.training.shared --ray 2 --dataset sample --model gated_lightgcn --out FOLDER
+
+All processes need the same data root (`REC_DATA`), `--out` and `--checkpoint`. It publishes what the asset of the
+model would for one loss and seed, with the same settings, but below `--out`, and prints what was exchanged as JSON.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import scipy.sparse as sp
+from pydantic import BaseModel
+
+from assets.cluster import connected, own_error
+from assets.compute import Compute
+from assets.dataset import common_numbering, refuse_failed
+from assets.in_force import settings_in_force
+from assets.interactions.splits import VALIDATION
+from assets.settings import ModelSettings
+from assets.training.assets import inputs_of
+from assets.training.configured import configured, tuned_values
+from assets.training.fit import descend, saved_model, train_set
+from assets.training.held_out import HeldOut
+from models.config import Loss
+from models.errors import ModelError
+from models.team import TIMEOUT_S, Team, joined
+from models.zoo import LEARNED
+from storage.arrays import NearestItems
+from storage.catalogue import load_catalogue
+from storage.errors import InputError
+from storage.io_managers import ArraysIOManager, TablesIOManager
+from storage.layout import DataRoot
+from storage.models import FileCheckpoint, SavedModels, write_models
+
+
+class Task(BaseModel):
+    """One training of one dataset.
+
+    Attributes:
+        config: settings as a run's config gives them to the asset of the model.
+        out: a folder for the trained model; checkpoint: a file that a training broken off goes on from.
+        timeout_s: a process that waits longer for another gives up.
+    """
+
+    dataset: str
+    model: str
+    loss: Loss = "bpr"
+    seed: int = 0
+    config: dict[str, Any] = {}
+    out: Path
+    checkpoint: Path | None = None
+    timeout_s: float = TIMEOUT_S
+
+
+def train(task: Task, team: Team) -> dict[str, Any] | None:
+    """Train as one rank of a team; at rank 0 publish the model, and say where it is and what was exchanged."""
+    inputs = published(task.dataset, inputs_of(LEARNED[task.model]))
+    settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(task.dataset), task.config)
+    values = tuned_values(inputs.pop("tuning"), task.model, task.loss)
+    made_of, training = configured(task.model, task.loss, task.seed, settings, values)
+    parts, data = train_set(**inputs)
+    checkpoint = FileCheckpoint(task.checkpoint) if task.checkpoint else None
+    model, history = descend(team, made_of, training, data, HeldOut.of(parts, VALIDATION), checkpoint)
+    if team.rank:
+        return None
+    fit = saved_model(task.model, made_of, training, data, model, history)
+    path, version = write_models(task.out, SavedModels((fit,)))
+    steps = len(history.loss) * -(-len(data.user) // training.batch_size)
+    facts = {"path": str(path), "version": version, "processes": team.size, "epochs": len(history.loss)}
+    return facts | {
+        "validation_ndcg@20": history.best_value,
+        "seconds": history.seconds,
+        "bytes_a_step": {what: team.sent[what] / steps for what in Team.IN_A_STEP if what in team.sent},
+        "bytes": dict(team.sent),
+    }
+
+
+def published(dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
+    """Assets of a dataset by name, each as its type, of one generation and past their checks.
+
+    Raises:
+        InputError: one of them is not.
+    """
+    root = DataRoot.from_environment()
+    manifests = [root.manifest(asset, dataset) for asset in kinds]
+    refuse_failed(manifests)
+    common_numbering(manifests)
+    managers = {sp.csr_matrix: ArraysIOManager, NearestItems: ArraysIOManager}
+    return {
+        manifest.asset: managers.get(kind, TablesIOManager)(root).load(root.artefact(manifest), kind)
+        for manifest, kind in zip(manifests, kinds.values(), strict=True)
+    }
+
+
+def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
+    """Train on as many workers of Ray Train, which begin and join a group by themselves.
+
+    Raises:
+        ModelError, InputError: a worker met it.
+    """
+    with connected(compute):
+        from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+        from ray.train.torch import TorchConfig, TorchTrainer
+
+        kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
+        worker: Any = ray_worker  # what it returns is of use, though Ray's types forbid it
+        trainer: Any = TorchTrainer(
+            worker,
+            train_loop_config=task.model_dump(mode="json"),
+            scaling_config=ScalingConfig(num_workers=processes),
+            torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),
+            run_config=RunConfig(storage_path=str(kept)),
+        )
+        try:
+            return trainer.fit().return_value
+        except TrainingFailedError as error:
+            met = getattr(error, "worker_failures", {})
+            raise next(filter(None, map(own_error, met.values())), error) from error
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+
+
+def ray_worker(config: dict[str, Any]) -> dict[str, Any] | None:
+    """What each worker of Ray Train runs; Ray takes what rank 0 returns."""
+    return train(Task.model_validate(config), Team())
+
+
+def task_of(arguments: Sequence[str]) -> tuple[Task, int]:
+    """What the command line asks for, and the number of Ray's workers; 0 without Ray."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--dataset", required=True)
+    parser.add_argument("--model", required=True, choices=LEARNED)
+    parser.add_argument("--loss", default="bpr", choices=get_args(Loss))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--config", type=json.loads, default={}, help="settings as JSON, over the dataset's")
+    parser.add_argument("--out", type=Path, required=True, help="a folder for the trained model")
+    parser.add_argument("--checkpoint", type=Path, help="a file to go on from, of any number of processes")
+    parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, help="a process that waits longer gives up")
+    parser.add_argument("--ray", type=int, default=0, metavar="WORKERS", help="begin them by Ray Train")
+    given = vars(parser.parse_args(arguments))
+    workers = given.pop("ray")
+    return Task(**given), workers
+
+
+def main() -> None:
+    task, workers = task_of(sys.argv[1:])
+    if not workers and "RANK" not in os.environ:
+        raise SystemExit("begin it by torchrun, or with --ray")
+    try:
+        if workers:
+            facts: dict[str, Any] | None = by_ray(task, workers, Compute.from_environment())
+        else:
+            with joined(timeout_s=task.timeout_s) as team:
+                facts = train(task, team)
+    except (InputError, ModelError) as error:
+        raise SystemExit(f"{task.model} of {task.dataset}: {error}.") from error
+    if facts:
+        print(json.dumps(facts))
+
+
+if __name__ == "__main__":
+    main()

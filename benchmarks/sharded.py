@@ -1,0 +1,105 @@
+"""What training shared by embedding dimension costs: `python -m benchmarks.sharded --graph baby`.
+
+Measured on a published split, batch 2048, d = 64, 512 shared negatives, with one, two and four processes of one thread
+each: a training step (the wall clock of the fastest of some epochs, over its steps), a full ranking of the test split
+(by NDCG@20), and the bytes that a process puts into the exchange of a step. Beside them stand 4·B·(N + 1), the formula
+for the scores, and nodes · d · 4, the gradients that data-parallel training would exchange. More processes than free
+cores wait for each other, and their seconds mean nothing.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assets.training.held_out import HeldOut
+from benchmarks.lab import Lab
+from benchmarks.mmrec import GRAPHS
+from models.config import LOSSES, RecommenderConfig, TrainerConfig
+from models.fitting import TrainSet, fit
+from models.launching import team_of
+from models.ranking import Vectors
+from models.team import Alone, Team
+from models.zoo import LEARNED
+
+EPOCHS = 4
+
+
+def work(
+    team: Alone,
+    made_of: RecommenderConfig,
+    config: TrainerConfig,
+    data: TrainSet,
+    test: HeldOut,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[float, float]:
+    """Train for some epochs and rank once, as one of a team; NDCG@20, and the seconds of the ranking."""
+    found = [0.0, 0.0]
+
+    def judge(user_vectors: Any, item_vectors: Any) -> float:
+        started = time.perf_counter()
+        found[0] = test.ndcg(Vectors(user_vectors, item_vectors, made_of.score), team)
+        found[1] = time.perf_counter() - started
+        return found[0]
+
+    fit(made_of, config, data, judge, on_epoch, team=team)
+    return found[0], found[1]
+
+
+def row_of(lab: Lab, model: str, loss: str, processes: int) -> dict[str, Any]:
+    """One line of the table."""
+    given = {"loss": loss, "max_epochs": EPOCHS, "evaluate_every": EPOCHS, "device": "cpu"}
+    made_of, config = RecommenderConfig.model_validate(LEARNED[model].made_of), TrainerConfig.model_validate(given)
+    task, moments = (made_of, config, lab.data, lab.test), [0.0]
+    with team_of(processes, work, *task) as team:
+        moments[0] = time.perf_counter()
+        ndcg, ranking_s = work(team, *task, lambda: moments.append(time.perf_counter()))
+        sent = team.sent if isinstance(team, Team) else {}
+    pairs = len(lab.data.user)
+    steps = -(-pairs // config.batch_size)
+    negatives = config.shared_negatives if loss == "softmax" else 0  # BPR: one difference of scores a pair
+    exchanged = {what: round(sent[what] / (steps * EPOCHS)) for what in Team.IN_A_STEP if what in sent}
+    scores = exchanged.get("scores", 0) + exchanged.get("positive_scores", 0)
+    return {
+        "model": model,
+        "loss": loss,
+        "processes": processes,
+        "step_ms": round(1000 * min(after - before for before, after in pairwise(moments)) / steps, 2),
+        "ranking_s": round(ranking_s, 3),
+        "ndcg@20": round(ndcg, 6),
+        "bytes_scores": scores,
+        "bytes_formula": round(4 * pairs / steps * (negatives + 1)) if sent else 0,
+        "bytes_norms": exchanged.get("squared_norms", 0),
+        "bytes_gradients": exchanged.get("gradients", 0),
+        "bytes_penalty": exchanged.get("penalty", 0),
+        "bytes_data_parallel": 4 * made_of.dim * (lab.data.users + lab.data.items),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--graph", default="baby", help="a folder below --folder")
+    parser.add_argument("--folder", type=Path, default=GRAPHS)
+    parser.add_argument("--model", default="lightgcn", choices=LEARNED)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    lab = Lab(given.folder / given.graph, with_content=LEARNED[given.model].content)
+    print(f"{given.graph}: {lab.parts.users:,} users, {lab.parts.items:,} items; {len(lab.data.user):,} train pairs")
+    print(f"{os.cpu_count()} cores, 1-minute load {os.getloadavg()[0]:.1f} at the start")
+    rows = [row_of(lab, given.model, loss, processes) for loss in LOSSES for processes in given.processes]
+    shown = [name for name in rows[0] if name != "model"]
+    print(" ".join(f"{name.removeprefix('bytes_'):>13}" for name in shown))
+    for row in rows:
+        print(" ".join(f"{row[name] if isinstance(row[name], str) else format(row[name], ','):>13}" for name in shown))
+    print(json.dumps({"graph": given.graph, "cores": os.cpu_count(), "rows": rows}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""A team is begun by one process, and ends for all when it ends for one."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from teams import CASES, Case, begun, run
+from torch import multiprocessing
+
+from models.errors import ModelError
+from models.launching import team_of
+from models.team import Alone, Team
+
+
+def endless(team: Team, folder: Path) -> tuple[str, float]:
+    """Train until it fails; what it said, and when that was after rank 1 was gone."""
+    (folder / str(team.rank)).write_text(str(os.getpid()))
+    with pytest.raises(ModelError) as error:
+        run(CASES["lightgcn, BPR"], team, max_epochs=10**6, evaluate_every=10**6, dim=24)
+    return str(error.value), time.time()
+
+
+@pytest.mark.parametrize(
+    ("fault", "size"),
+    [
+        (signal.SIGKILL, 2),
+        pytest.param(signal.SIGKILL, 4, marks=pytest.mark.long),
+        pytest.param(signal.SIGSTOP, 3, marks=pytest.mark.long),
+    ],
+)
+def test_a_process_that_dies_or_hangs_ends_the_others_with_one_sentence(
+    fault: signal.Signals, size: int, tmp_path: Path
+) -> None:
+    patience_s = 5.0
+    members, queue = begun(tmp_path, size, endless, tmp_path, timeout_s=patience_s)
+    try:
+        while not all((tmp_path / str(rank_)).exists() for rank_ in range(size)):
+            time.sleep(0.1)
+        time.sleep(1)
+        os.kill(int((tmp_path / "1").read_text()), fault)
+        struck = time.time()
+        for _ in range(size - 1):
+            rank_, (message, when) = queue.get(timeout=60)
+            assert (
+                message == f"process {rank_} of the {size} that share a training lost another: it ended or fell silent"
+            )
+            assert 0 < when - struck < 4 * patience_s
+    finally:
+        for member in members:
+            member.kill()
+            member.join()
+
+
+def test_a_process_begins_the_others_by_itself_and_they_end_with_it() -> None:
+    case = CASES["gate, softmax, both"]
+    with team_of(2, helping, case) as team:
+        found = run(case, team)
+        names = {process.name for process in multiprocessing.active_children()}
+        assert len(names) == 1
+    assert not multiprocessing.active_children()
+    for name, weight in run(case)["weights"].items():
+        np.testing.assert_allclose(found["weights"][name], weight, rtol=0, atol=1e-5, err_msg=name)
+
+
+def helping(team: Alone, case: Case) -> None:
+    run(case, team)
+
+
+class Deadly:
+    """Ends the process that unpacks it."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (1,)
+
+
+def test_a_process_that_cannot_begin_is_told_at_once() -> None:
+    with (
+        pytest.raises(ModelError, match=r"^process 1 of the 2 that were to share a training ended at once$"),
+        team_of(2, helping, Deadly()),
+    ):
+        pytest.fail("nothing is trained by half a team")
+
+
+def failing(team: Alone) -> None:
+    raise ModelError("the helper has had enough")
+
+
+def test_a_helper_that_fails_fails_the_team(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModelError, match="lost another"), team_of(2, failing) as team:
+        run(CASES["lightgcn, BPR"], team)
+    assert "the helper has had enough" in capfd.readouterr().err

@@ -1,0 +1,97 @@
+"""The sample's gated model trained by several processes: by its asset, by torchrun, and by Ray Train."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Pipeline, failures
+
+from storage.layout import PROJECT_ROOT
+from storage.models import SavedModel, read_model, read_models
+
+MODEL = "gated_lightgcn"
+SETTINGS = {"loss": "softmax", "max_epochs": 10, "evaluate_every": 5, "dim": 16}
+
+
+@pytest.fixture(scope="module")
+def data(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sample's data."""
+    return shutil.copytree(sample.root.root, tmp_path_factory.mktemp("shared") / "data")
+
+
+def by_asset(data: Path, **settings: Any) -> SavedModel:
+    pipeline = Pipeline(data)
+    result = pipeline.run("sample", f"key:{MODEL}", {MODEL: SETTINGS | settings})
+    assert result.success, failures(result)
+    return read_models(pipeline.root.artefact(pipeline.root.manifest(MODEL, "sample"))).main
+
+
+@pytest.fixture(scope="module")
+def alone(data: Path) -> SavedModel:
+    """What one process makes of it."""
+    return by_asset(data)
+
+
+def assert_same(found: SavedModel, alone: SavedModel) -> None:
+    assert found.config["best_epoch"] == alone.config["best_epoch"]
+    np.testing.assert_allclose(found.config["loss_curve"], alone.config["loss_curve"], rtol=0, atol=1e-5)
+    assert found.tensors.keys() == alone.tensors.keys()
+    for name, array in alone.tensors.items():
+        np.testing.assert_allclose(found.tensors[name], array, rtol=0, atol=1e-4, err_msg=name)
+
+
+def test_the_asset_is_the_same_whatever_the_number_of_processes(data: Path, alone: SavedModel) -> None:
+    assert_same(by_asset(data, processes=2, force=True), alone)
+    pipeline = Pipeline(data)
+    assert pipeline.run("sample", f"key:{MODEL}", {MODEL: SETTINGS | {"processes": 4}}).success
+    assert pipeline.metadata(MODEL, "sample")["reused"]
+
+
+def launched(data: Path, launcher: list[str], out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    given = ["--dataset", "sample", "--model", MODEL, "--loss", "softmax", "--out", str(out)]
+    return subprocess.run(
+        [sys.executable, *launcher, *given, "--config", json.dumps(SETTINGS), *more],
+        cwd=PROJECT_ROOT,
+        env=os.environ | {"REC_DATA": str(data), "GLOO_SOCKET_IFNAME": "lo", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "assets.training.shared"]
+
+
+def assert_made(done: subprocess.CompletedProcess[str], out: Path, alone: SavedModel) -> None:
+    assert done.returncode == 0, done.stderr[-4000:]
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert (facts["processes"], facts["epochs"]) == (2, 10)
+    assert facts["bytes_a_step"]["gradients"] == 4 * 16 * sum(
+        alone.tensors[f"weights.fusion.project_{view}.weight"].shape[1] for view in ("visual", "textual")
+    )
+    assert Path(facts["path"]) == out / facts["version"]
+    assert_same(read_model(out / facts["version"] / "softmax-0"), alone)
+
+
+def test_torchrun_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
+    assert_made(launched(data, TORCHRUN, tmp_path), tmp_path, alone)
+
+
+def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Path) -> None:
+    done = launched(data, TORCHRUN, tmp_path, "--config", '{"dim": 15}')
+    assert done.returncode != 0
+    assert f"{MODEL} of sample: 2 processes cannot share the 15 dimensions of user_id.weight equally." in done.stderr
+    done = launched(data, ["-m", "assets.training.shared"], tmp_path)
+    assert done.stderr.splitlines()[-1] == "begin it by torchrun, or with --ray"
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
+def test_ray_train_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
+    assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], tmp_path), tmp_path, alone)
