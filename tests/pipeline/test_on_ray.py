@@ -118,7 +118,7 @@ def test_every_table_is_what_one_machine_makes_of_it(sample: Pipeline, cluster: 
     for asset in ON_RAY:
         one, other = (root.artefact(root.manifest(asset, "sample")) for root in map(DataRoot, (local, spread)))
         assert sha256_of(one) == sha256_of(other), asset
-    assert not working()
+    wait_until(lambda: not working(), 10)
 
 
 @pytest.mark.long
