@@ -12,12 +12,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from models.config import RecommenderConfig
 from models.errors import ModelError
 from models.recommender import Recommender, VectorModel
 from models.team import Team
 from models.trainer import Checkpoint, State
 
 ID_AXES = {"user_id.weight": 1, "item_id.weight": 1}
+
+
+def can_be_shared(config: RecommenderConfig) -> bool:
+    """Whether every part of a model treats dimensions alone, or can be made to."""
+    return config.architecture != "mmgcn"
 
 
 def axes_of(model: VectorModel) -> dict[str, int | None]:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,11 +22,12 @@ from models.fusion import Modality
 from models.launching import team_of
 from models.ranking import Vectors
 from models.recommender import VectorModel
+from models.sharding import can_be_shared
 from models.team import ALONE, Alone
 from models.trainer import History
 from storage.arrays import NearestItems
 from storage.io_managers import Made
-from storage.models import FileCheckpoint, SavedModel, SavedModels
+from storage.models import FileCheckpoint, SavedModel, SavedModels, read_models
 from storage.tables import Embeddings
 
 
@@ -58,7 +60,9 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     """
     parts, data = train_set(splits, **inputs)
     validation = HeldOut.of(parts, VALIDATION)
-    checkpoints = stage.root.work / "checkpoints" / stage.dataset.name / stage.asset
+    by_ray = config.processes > 1 and stage.compute.on_ray
+    kept = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints"  # which all processes see
+    checkpoints = kept / stage.dataset.name / stage.asset
     fits, seconds = [], {}
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
@@ -66,11 +70,12 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         device = device_of(training.device).type  # the state of one kind of device is of no use to another
         checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{device}-{stage.fingerprint}.safetensors")
         given = (made_of, training, data, validation, checkpoint)
-        with (
-            team_of(config.processes, descend, *given) as team,
-            stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress,
-        ):
-            saved, took = fit_one(stage.asset, *given, progress.advance, team)
+        with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
+            if by_ray and can_be_shared(made_of):
+                saved, took = fit_by_ray(stage, config.processes, made_of, training, checkpoint)
+            else:
+                with team_of(config.processes if can_be_shared(made_of) else 1, descend, *given) as team:
+                    saved, took = fit_one(stage.asset, *given, progress.advance, team)
         fits.append(saved)
         seconds[saved.name] = took
     return Made(
@@ -78,6 +83,26 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         shown(fits) | {"train_s": seconds},
         published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
     )
+
+
+def fit_by_ray(
+    stage: Stage, processes: int, made_of: RecommenderConfig, training: TrainerConfig, checkpoint: FileCheckpoint
+) -> tuple[SavedModel, float]:
+    """What `fit_one` gives, by as many workers of a Ray cluster."""
+    from assets.training.shared import Task, by_ray
+
+    out = checkpoint.path.with_suffix("")
+    task = Task(
+        root=stage.root.root,
+        dataset=stage.dataset.name,
+        model=stage.asset,
+        made_of=made_of,
+        training=training,
+        out=out,
+        checkpoint=checkpoint.path,
+    )
+    facts = by_ray(task, processes, stage.compute)
+    return read_models(Path(facts["path"])).main, facts["seconds"]
 
 
 def descend(

@@ -9,17 +9,19 @@ model would for one loss and seed, with the same settings, but below `--out`, an
 
 import argparse
 import json
+import logging
 import os
 import shutil
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+import pyarrow as pa
 import scipy.sparse as sp
 from pydantic import BaseModel
 
-from assets.cluster import connected, own_error
+from assets.cluster import Shares, on_cluster, own_error
 from assets.compute import Compute
 from assets.dataset import common_numbering, refuse_failed
 from assets.in_force import settings_in_force
@@ -29,7 +31,7 @@ from assets.training.assets import inputs_of
 from assets.training.configured import configured, tuned_values
 from assets.training.fit import descend, saved_model, train_set
 from assets.training.held_out import HeldOut
-from models.config import Loss
+from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.errors import ModelError
 from models.team import TIMEOUT_S, Team, joined
 from models.zoo import LEARNED
@@ -39,41 +41,41 @@ from storage.errors import InputError
 from storage.io_managers import ArraysIOManager, TablesIOManager
 from storage.layout import DataRoot
 from storage.models import FileCheckpoint, SavedModels, write_models
+from storage.progress import Progress
 
 
 class Task(BaseModel):
-    """One training of one dataset.
+    """One training of one dataset, told to processes that know nothing else.
 
     Attributes:
-        config: settings as a run's config gives them to the asset of the model.
+        root: the data root, which all of them see.
         out: a folder for the trained model; checkpoint: a file that a training broken off goes on from.
         timeout_s: a process that waits longer for another gives up.
     """
 
+    root: Path
     dataset: str
     model: str
-    loss: Loss = "bpr"
-    seed: int = 0
-    config: dict[str, Any] = {}
+    made_of: RecommenderConfig
+    training: TrainerConfig
     out: Path
     checkpoint: Path | None = None
     timeout_s: float = TIMEOUT_S
 
 
-def train(task: Task, team: Team) -> dict[str, Any] | None:
+def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
     """Train as one rank of a team; at rank 0 publish the model, and say where it is and what was exchanged."""
-    inputs = published(task.dataset, inputs_of(LEARNED[task.model]))
-    settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(task.dataset), task.config)
-    values = tuned_values(inputs.pop("tuning"), task.model, task.loss)
-    made_of, training = configured(task.model, task.loss, task.seed, settings, values)
-    parts, data = train_set(**inputs)
+    kinds = inputs_of(LEARNED[task.model])
+    del kinds["tuning"]
+    parts, data = train_set(**published(DataRoot(task.root), task.dataset, kinds))
     checkpoint = FileCheckpoint(task.checkpoint) if task.checkpoint else None
-    model, history = descend(team, made_of, training, data, HeldOut.of(parts, VALIDATION), checkpoint)
+    given = (task.made_of, task.training, data)
+    model, history = descend(team, *given, HeldOut.of(parts, VALIDATION), checkpoint, on_epoch)
     if team.rank:
         return None
-    fit = saved_model(task.model, made_of, training, data, model, history)
+    fit = saved_model(task.model, *given, model, history)
     path, version = write_models(task.out, SavedModels((fit,)))
-    steps = len(history.loss) * -(-len(data.user) // training.batch_size)
+    steps = len(history.loss) * -(-len(data.user) // task.training.batch_size)
     facts = {"path": str(path), "version": version, "processes": team.size, "epochs": len(history.loss)}
     return facts | {
         "validation_ndcg@20": history.best_value,
@@ -83,13 +85,12 @@ def train(task: Task, team: Team) -> dict[str, Any] | None:
     }
 
 
-def published(dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
+def published(root: DataRoot, dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
     """Assets of a dataset by name, each as its type, of one generation and past their checks.
 
     Raises:
         InputError: one of them is not.
     """
-    root = DataRoot.from_environment()
     manifests = [root.manifest(asset, dataset) for asset in kinds]
     refuse_failed(manifests)
     common_numbering(manifests)
@@ -106,35 +107,43 @@ def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
     Raises:
         ModelError, InputError: a worker met it.
     """
-    with connected(compute):
-        from ray.train import RunConfig, ScalingConfig, TrainingFailedError
-        from ray.train.torch import TorchConfig, TorchTrainer
+    [facts] = on_cluster(compute, DataRoot(task.root), partial(fitted, task, processes))
+    return facts
 
-        kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
-        worker: Any = ray_worker  # what it returns is of use, though Ray's types forbid it
-        trainer: Any = TorchTrainer(
-            worker,
-            train_loop_config=task.model_dump(mode="json"),
-            scaling_config=ScalingConfig(num_workers=processes),
-            torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),
-            run_config=RunConfig(storage_path=str(kept)),
-        )
-        try:
-            return trainer.fit().return_value
-        except TrainingFailedError as error:
-            met = getattr(error, "worker_failures", {})
-            raise next(filter(None, map(own_error, met.values())), error) from error
-        finally:
-            shutil.rmtree(kept, ignore_errors=True)
+
+def fitted(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any]]:
+    """What rank 0 of so many workers says in the end."""
+    from ray.train import RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
+    trainer = TorchTrainer(
+        ray_worker,  # type: ignore[arg-type]  # its stub knows of no result, and Ray passes it on
+        train_loop_config=task.model_dump(mode="json"),
+        scaling_config=ScalingConfig(num_workers=processes),
+        torch_config=TorchConfig(backend="gloo", timeout_s=int(task.timeout_s)),
+        run_config=RunConfig(storage_path=str(kept)),
+    )
+    try:
+        yield trainer.fit().return_value  # type: ignore[attr-defined]
+    except TrainingFailedError as error:
+        met = getattr(error, "worker_failures", {})
+        raise next(filter(None, map(own_error, met.values())), error) from error
+    finally:
+        shutil.rmtree(kept, ignore_errors=True)
 
 
 def ray_worker(config: dict[str, Any]) -> dict[str, Any] | None:
-    """What each worker of Ray Train runs; Ray takes what rank 0 returns."""
-    return train(Task.model_validate(config), Team())
+    """What each worker of Ray Train runs; Ray takes what rank 0 returns, and passes on what it logs."""
+    task, team = Task.model_validate(config), Team()
+    if team.rank:
+        return train(task, team)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with Progress(f"{task.model} {task.dataset}", task.training.max_epochs, "epochs") as progress:
+        return train(task, team, progress.advance)
 
 
-def task_of(arguments: Sequence[str]) -> tuple[Task, int]:
-    """What the command line asks for, and the number of Ray's workers; 0 without Ray."""
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--model", required=True, choices=LEARNED)
@@ -145,23 +154,38 @@ def task_of(arguments: Sequence[str]) -> tuple[Task, int]:
     parser.add_argument("--checkpoint", type=Path, help="a file to go on from, of any number of processes")
     parser.add_argument("--timeout-s", type=float, default=TIMEOUT_S, help="a process that waits longer gives up")
     parser.add_argument("--ray", type=int, default=0, metavar="WORKERS", help="begin them by Ray Train")
-    given = vars(parser.parse_args(arguments))
-    workers = given.pop("ray")
-    return Task(**given), workers
+    return parser.parse_args()
+
+
+def task_of(given: argparse.Namespace) -> Task:
+    """What the command line asks for, with the settings that the asset of the model has."""
+    root = DataRoot.from_environment()
+    root.pull(given.dataset)
+    settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
+    tuning = published(root, given.dataset, {"tuning": pa.Table})["tuning"]
+    values = tuned_values(tuning, given.model, given.loss)
+    made_of, training = configured(given.model, given.loss, given.seed, settings, values)
+    return Task(
+        root=root.root,
+        made_of=made_of,
+        training=training,
+        **{name: getattr(given, name) for name in ("dataset", "model", "out", "checkpoint", "timeout_s")},
+    )
 
 
 def main() -> None:
-    task, workers = task_of(sys.argv[1:])
-    if not workers and "RANK" not in os.environ:
+    given = arguments()
+    if not given.ray and "RANK" not in os.environ:
         raise SystemExit("begin it by torchrun, or with --ray")
     try:
-        if workers:
-            facts: dict[str, Any] | None = by_ray(task, workers, Compute.from_environment())
+        task = task_of(given)
+        if given.ray:
+            facts: dict[str, Any] | None = by_ray(task, given.ray, Compute.from_environment())
         else:
             with joined(timeout_s=task.timeout_s) as team:
                 facts = train(task, team)
     except (InputError, ModelError) as error:
-        raise SystemExit(f"{task.model} of {task.dataset}: {error}.") from error
+        raise SystemExit(f"{given.model} of {given.dataset}: {error}.") from error
     if facts:
         print(json.dumps(facts))
 

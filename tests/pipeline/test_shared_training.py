@@ -1,6 +1,5 @@
 """The sample's gated model trained by several processes: by its asset, by torchrun, and by Ray Train."""
 
-import importlib.util
 import json
 import os
 import shutil
@@ -13,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import Pipeline, failures
 
+from assets.compute import Compute
+from pipeline.definitions import assemble
 from storage.layout import PROJECT_ROOT
 from storage.models import SavedModel, read_model, read_models
 
@@ -27,7 +28,10 @@ def data(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def by_asset(data: Path, **settings: Any) -> SavedModel:
-    pipeline = Pipeline(data)
+    return by_run(Pipeline(data), **settings)
+
+
+def by_run(pipeline: Pipeline, **settings: Any) -> SavedModel:
     result = pipeline.run("sample", f"key:{MODEL}", {MODEL: SETTINGS | settings})
     assert result.success, failures(result)
     return read_models(pipeline.root.artefact(pipeline.root.manifest(MODEL, "sample"))).main
@@ -92,6 +96,12 @@ def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Pa
     assert done.stderr.splitlines()[-1] == "begin it by torchrun, or with --ray"
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="the extra `ray` is not installed")
 def test_ray_train_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
     assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], tmp_path), tmp_path, alone)
+
+
+def test_an_asset_has_ray_train_begin_its_processes_where_compute_is_ray(data: Path, alone: SavedModel) -> None:
+    pipeline = Pipeline(data)
+    pipeline.definitions = assemble(pipeline.root, pipeline.catalogue, Compute(engine="ray"))
+    assert_same(by_run(pipeline, processes=2, force=True), alone)
+    assert not list(pipeline.root.root.glob(".work/checkpoints/*/*/*"))
