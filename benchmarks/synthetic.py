@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from assets.interactions.kcore import distinct
+
 STEEPNESS = 2.2  # the k-th of n has about 1/2.2 · (k/n)^(1/2.2 − 1) times the mean: half is with the first fifth
 
 
@@ -25,21 +27,15 @@ def power_law_pairs(count: int, users: int, items: int, seed: int = 0) -> tuple[
     everybody = np.concatenate([np.arange(users), rng.integers(users, size=items)])
     everything = np.concatenate([rng.integers(items, size=users), np.arange(items)])
     # Keys of pairs: those that see to it that all stand somewhere, then as many others as are wanted.
-    least = _distinct(everybody * items + everything)
+    least = distinct(everybody * items + everything)
     wanted, others = count - len(least), np.zeros(0, np.int64)
     while len(others) < wanted:
         drawn = heavy_tailed(2 * (wanted - len(others)), users, rng) * items
         drawn += heavy_tailed(len(drawn), items, rng)
-        drawn = _distinct(np.concatenate([others, drawn]))
+        drawn = distinct(np.concatenate([others, drawn]))
         others = drawn[np.isin(drawn, least, assume_unique=True, invert=True)]
     key = np.concatenate([least, rng.permutation(others)[:wanted]])
     # Numbers say nothing of popularity, as in the pipeline, where they follow the order of the ids.
     key = rng.permutation(users)[key // items] * items + rng.permutation(items)[key % items]
     key.sort()
     return (key // items).astype(np.int32), (key % items).astype(np.int32)
-
-
-def _distinct(keys: np.ndarray) -> np.ndarray:
-    """What numpy.unique gives: that hashes, which takes a hundred times as long where most keys are different."""
-    keys = np.sort(keys)
-    return keys[np.append(True, keys[1:] > keys[:-1])]
