@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 CELL_ITEMS, PROBES = 128, 64
-ROUNDS, SAMPLE_A_CELL = 6, 16  # of k-means
+ROUNDS, SAMPLE_A_CELL = 4, 64  # of k-means
 SECTION_ROWS = 1 << 16
 BLOCK_ENTRIES = 1 << 24  # similarities at a time: 64 MB
 
