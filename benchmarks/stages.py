@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from assets.features.embed import BLOCK_ITEMS
 from assets.interactions.core import core_interactions
-from assets.interactions.splits import TEST, TRAIN, Parts, random_split
+from assets.interactions.splits import TEST, TRAIN, Parts, by_pair, random_split
 from assets.settings import CoreSettings
 from assets.training.held_out import HeldOut
 from benchmarks.measuring import now, timed
@@ -140,9 +140,9 @@ def measure_splits(folder: Path) -> np.ndarray:
     parts = read_parts(folder)
 
     def work() -> None:
-        by_pair = np.lexsort((parts.item, parts.user))
+        order = by_pair(parts.user, parts.item)
         split = np.empty_like(parts.split)
-        split[by_pair] = random_split(parts.user[by_pair], 0)
+        split[order] = random_split(parts.user[order], 0)
 
     return timed(work)
 
@@ -253,7 +253,7 @@ def users_times_items(items: int) -> int:
 STAGES = (
     Stage("interactions", "reviews", 1_000_000, make_reviews, measure_interactions),
     Stage("splits", "interactions", 1_000_000, make_parts, measure_splits),
-    Stage("graph", "interactions", 1_000_000, make_parts, measure_graph),
+    Stage("graph", "interactions", 2_500_000, make_parts, measure_graph),
     Stage("item_graph", "items", 10_000, make_texts, measure_item_graph),
     Stage("training_step", "interactions", 1_000_000, make_train_set, measure_step),
     Stage("evaluation", "items, for 4,096 users", 15_000, make_judged, measure_evaluation),
