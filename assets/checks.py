@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from assets.checking import dataset_check
+from assets.interactions.kcore import distinct
 from assets.interactions.splits import TRAIN
 from storage.rejects import RejectCounts, rejects_path
 from storage.statuses import MISSING, OK
@@ -57,8 +58,8 @@ def items_unique(items: pa.Table) -> dg.AssetCheckResult:
 @dataset_check("interactions", "Every pair of user and item stands once.")
 def interactions_unique(interactions: pa.Table) -> dg.AssetCheckResult:
     user, item = (interactions[side].to_numpy().astype(np.int64) for side in ("user", "item"))
-    distinct = len(np.unique(user * (int(item.max()) + 1) + item))
-    return passed_if(distinct == len(interactions), rows=len(interactions), distinct=distinct)
+    found = len(distinct(user * (int(item.max()) + 1) + item))
+    return passed_if(found == len(interactions), rows=len(interactions), distinct=found)
 
 
 @dataset_check("interactions", "Every user and every item has as many interactions as the core asks for.")
@@ -118,9 +119,9 @@ def graph_of_train_alone(interaction_graph: sp.csr_matrix, splits: pa.Table) -> 
     train = splits.filter(pc.equal(splits["split"], TRAIN))
     rows, columns = interaction_graph.nonzero()
     upper = rows < users
-    edges = np.unique(rows[upper].astype(np.int64) * interaction_graph.shape[1] + columns[upper] - users)
+    edges = distinct(rows[upper].astype(np.int64) * interaction_graph.shape[1] + columns[upper] - users)
     user, item = (train[side].to_numpy().astype(np.int64) for side in ("user", "item"))
-    expected = np.unique(user * interaction_graph.shape[1] + item)
+    expected = distinct(user * interaction_graph.shape[1] + item)
     both = int(upper.sum()) * 2 == len(rows)
     return passed_if(both and np.array_equal(edges, expected), edges=len(edges), train=len(train))
 

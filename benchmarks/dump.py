@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks.synthetic import heavy_tailed
+
 BLOCK_ROWS = 50_000
 PHRASES, PHRASES_A_REVIEW = 1_500, 6
 START_MS, SPAN_MS = 1_200_000_000_000, 480_000_000_000
@@ -16,7 +18,7 @@ def write_dump(path: Path, rows: int, seed: int = 0) -> int:
     rng = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmfwypvbgk"))
     words = ["".join(rng.choice(letters, length)) for length in rng.integers(2, 9, 5_000)]
-    phrases = [" ".join(words[rank] for rank in _heavy_tailed(6, 5_000, rng)) for _ in range(PHRASES)]
+    phrases = [" ".join(words[rank] for rank in heavy_tailed(6, 5_000, rng)) for _ in range(PHRASES)]
     size = 0
     with gzip.open(path, "wb", compresslevel=6) as file:
         for first in range(0, rows, BLOCK_ROWS):
@@ -26,10 +28,10 @@ def write_dump(path: Path, rows: int, seed: int = 0) -> int:
 
 
 def _block(rows: int, of: int, phrases: list[str], rng: np.random.Generator) -> bytes:
-    users = _heavy_tailed(rows, max(of // 8, 10), rng)
-    items = _heavy_tailed(rows, max(of // 25, 10), rng)
+    users = heavy_tailed(rows, max(of // 8, 10), rng)
+    items = heavy_tailed(rows, max(of // 25, 10), rng)
     lengths = rng.geometric(1 / PHRASES_A_REVIEW, rows)
-    text = [phrases[rank] for rank in _heavy_tailed(int(lengths.sum()), PHRASES, rng).tolist()]
+    text = [phrases[rank] for rank in heavy_tailed(int(lengths.sum()), PHRASES, rng).tolist()]
     ends = np.cumsum(lengths).tolist()
     times = (START_MS + rng.integers(0, SPAN_MS, rows)).tolist()
     ratings = rng.choice([1.0, 2.0, 3.0, 4.0, 5.0], rows, p=[0.1, 0.05, 0.1, 0.15, 0.6]).tolist()
@@ -55,8 +57,3 @@ def _block(rows: int, of: int, phrases: list[str], rng: np.random.Generator) -> 
         lines.append(json.dumps(review))
         start = end
     return ("\n".join(lines) + "\n").encode()
-
-
-def _heavy_tailed(count: int, kinds: int, rng: np.random.Generator) -> np.ndarray:
-    """Draw ranks from 0 whose frequency falls as a power law: half of the draws go to a small part of the kinds."""
-    return (kinds * rng.random(count) ** 2.2).astype(np.int64)

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from assets.interactions.kcore import k_core
+from benchmarks.synthetic import heavy_tailed
 
 CORE = 5
 
@@ -16,9 +17,7 @@ def edges(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """About `count` distinct pairs of int32 codes, heavy-tailed on both sides, so that the core takes many rounds."""
     rng = np.random.default_rng(seed)
     users, items = count // 6, count // 20
-    user = (users * rng.random(count) ** 2.2).astype(np.int64)
-    item = (items * rng.random(count) ** 2.2).astype(np.int64)
-    pair = rng.permutation(np.unique(user * items + item))
+    pair = rng.permutation(np.unique(heavy_tailed(count, users, rng) * items + heavy_tailed(count, items, rng)))
     return (pair // items).astype(np.int32), (pair % items).astype(np.int32)
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from assets.dataset import CORE, Stage, dataset_asset
 from assets.interactions.core import core_interactions
-from assets.interactions.splits import leave_one_out_split, random_split, ratio_811_split, temporal_split
+from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
 from assets.settings import CoreSettings, IndexSettings, SplitSettings
 from storage.errors import InputError
 from storage.io_managers import Made
@@ -48,13 +48,13 @@ def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_ind
     if not interactions["item_id"].combine_chunks().equals(core.take(interactions["item"].combine_chunks())):
         raise InputError("item_index was made from other interactions than there are now; materialize item_index again")
     user, item, timestamp = (interactions[name].to_numpy() for name in ("user", "item", "timestamp"))
-    by_pair = np.lexsort((item, user))
+    order = by_pair(user, item)
     split = np.empty(len(user), dtype=np.int8)
     match config.split:
         case "random":
-            split[by_pair] = random_split(user[by_pair], config.split_seed)
+            split[order] = random_split(user[order], config.split_seed)
         case "ratio_811":
-            split[by_pair] = ratio_811_split(user[by_pair], config.split_seed)
+            split[order] = ratio_811_split(user[order], config.split_seed)
         case "leave_one_out":
             split = leave_one_out_split(user, timestamp)
         case "temporal":

@@ -25,6 +25,16 @@ def first_of_pairs(user: np.ndarray, item: np.ndarray, timestamp: np.ndarray) ->
     return np.flatnonzero(keep)
 
 
+def distinct(keys: np.ndarray) -> np.ndarray:
+    """The different keys, ascending, as numpy.unique gives them; that hashes, which is slow where most are different.
+
+    Args:
+        keys: int [n].
+    """
+    ordered = np.sort(keys)
+    return ordered[np.append(True, ordered[1:] > ordered[:-1])] if len(ordered) else ordered
+
+
 def k_core(user: np.ndarray, item: np.ndarray, user_core: int, item_core: int) -> np.ndarray:
     """Mask of the largest set of rows in which every user has `user_core` rows and every item `item_core`.
 

@@ -38,6 +38,15 @@ class Parts:
         return self.user[chosen], self.item[chosen]
 
 
+def by_pair(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The order of different pairs by `first` and then by `second`; numpy.lexsort takes ten times as long for it.
+
+    Args:
+        first, second: int [n], not negative, whose maxima have a product below 2^63.
+    """
+    return np.argsort(first.astype(np.int64) * (int(second.max(initial=0)) + 1) + second)
+
+
 def random_split(user: np.ndarray, seed: int) -> np.ndarray:
     """The rule of the published multimodal graphs (MMRec): about 80/10/10 of each user's interactions, at random.
 
@@ -89,7 +98,9 @@ def temporal_split(timestamp: np.ndarray, points: list[int]) -> np.ndarray:
 def _count_and_place(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each row: how many rows its user has, and its place among them by `key`, from 0."""
     count = np.bincount(user)
-    order = np.lexsort((key, user))
+    rank = np.empty(len(user), dtype=np.int64)
+    rank[np.argsort(key, kind="stable")] = np.arange(len(user))
+    order = by_pair(user, rank)
     place = np.empty(len(user), dtype=np.int64)
     place[order] = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)
     return count[user], place

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.interactions.core import core_interactions
-from assets.interactions.kcore import first_of_pairs, k_core, numbered
+from assets.interactions.kcore import distinct, first_of_pairs, k_core, numbered
 from assets.settings import CoreSettings
 from storage.errors import InputError
 from storage.tables import CodedReviews
@@ -124,3 +124,8 @@ def test_low_ratings_fall_before_pairs_are_told_apart():
 def test_an_empty_core_names_the_settings():
     with pytest.raises(InputError, match="user_core 3"):
         core_interactions(coded(ROWS), CoreSettings(user_core=3, item_core=2))
+
+
+@given(st.lists(st.integers(-(2**62), 2**62) | st.integers(0, 3)))
+def test_keys_are_told_apart(keys: list[int]) -> None:
+    assert distinct(np.array(keys, dtype=np.int64)).tolist() == sorted(set(keys))
