@@ -4,17 +4,22 @@ After Zhang et al., "Mining Latent Structures for Multimedia Recommendation" (LA
 Zhou and Shen, "A Tale of Two Graphs" (FREEDOM), MM 2023: frozen, and all of the same weight before normalisation.
 """
 
+from typing import cast
+
 import numpy as np
 import scipy.sparse as sp
 import torch
 from torch import Tensor
+from usearch.index import BatchMatches, Index
 
-from models.cells import neighbours_in_cells
 from models.fusion import Modality
 from models.ranking import top_k
 
 EXACT_UP_TO = 200_000
 BLOCK_ENTRIES = 2**24  # 64 MB of similarities at a time, and ten times that where all of them tie
+# Width of the graph that is searched, and how many candidates are kept open while it is built and searched.
+CONNECTIVITY, EXPANSION = 16, 128
+NOISE = 1e-3  # length, where vectors have 1
 
 
 def nearest_items(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to: int = EXACT_UP_TO) -> np.ndarray:
@@ -33,7 +38,7 @@ def nearest_items(matrix: np.ndarray, has_value: np.ndarray, k: int, exact_up_to
     width = min(k, len(present) - 1)
     if width >= 1:
         vectors = Modality.of(matrix, has_value).features[torch.from_numpy(present)]
-        neighbours = exact_neighbours if len(present) <= exact_up_to else neighbours_in_cells
+        neighbours = exact_neighbours if len(present) <= exact_up_to else approximate_neighbours
         found = neighbours(vectors, width)
         nearest[present, :width] = np.where(found >= 0, present[found], -1)
     return nearest
@@ -78,6 +83,55 @@ def exact_neighbours(vectors: Tensor, k: int) -> np.ndarray:
         similarity[torch.arange(len(block)), block] = -torch.inf
         nearest[block.numpy()] = top_k(similarity, k, by_number)[1].numpy()
     return nearest
+
+
+def approximate_neighbours(vectors: Tensor, k: int) -> np.ndarray:
+    """Nearly the same by a navigable small-world graph: Malkov and Yashunin, TPAMI 2018, as `usearch` has it.
+
+    One torch thread gives the same neighbours every time; several may differ in some.
+
+    Args:
+        vectors: float32 [n, d]; k: at most n − 1.
+
+    Returns:
+        int64 [n, k]; -1 where fewer were found.
+    """
+    rows = len(vectors)
+    threads = torch.get_num_threads()
+    index = near_index(vectors.numpy(), "ip", max(EXPANSION, 2 * k), threads)
+    numbers = np.arange(rows)
+    matches = cast(BatchMatches, index.search(vectors.numpy(), k + 1, threads=threads))
+    found = matches.keys.astype(np.int64)  # [n, k + 1]
+    found[np.arange(k + 1) >= matches.counts.astype(np.int64)[:, None]] = -1
+    # A row is among its own nearest; where many rows are equal it may not be found, and then the last one falls.
+    itself = found == numbers[:, None]
+    itself[~itself.any(axis=1), -1] = True
+    return found[~itself].reshape(-1, k)
+
+
+def near_index(vectors: np.ndarray, metric: str, expansion: int, threads: int, length: float = 1.0) -> Index:
+    """An index of vectors in which those near to another are found; keys are row numbers.
+
+    Rows that are equal (a placeholder's picture) would link to each other alone and bar the way to all behind them, so
+    a little noise tells them apart.
+
+    Args:
+        vectors: float32 [n, d], of about `length`.
+        metric: usearch's name of it, "ip" or "cos".
+        threads: one gives the same index every time; 0 takes all cores.
+    """
+    rows, dim = vectors.shape
+    index = Index(
+        ndim=dim,
+        metric=metric,
+        dtype="f32",
+        connectivity=CONNECTIVITY,
+        expansion_add=expansion,
+        expansion_search=expansion,
+    )
+    noise = torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)).numpy()
+    index.add(np.arange(rows), vectors + noise * np.float32(NOISE * length / dim**0.5), threads=threads)
+    return index
 
 
 def _normalised(row: np.ndarray, column: np.ndarray, items: int) -> sp.csr_matrix:

@@ -6,16 +6,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
 from usearch.index import Index
 
 from assets.exports import search
 from assets.exports.search import EXPANSION
+from models.item_graph import near_index
 
 METRICS = {"dot": "ip", "cosine": "cos"}  # usearch's name of each score
 ONE_THREAD_UP_TO = 50_000  # items; half a minute
-CONNECTIVITY = 16  # width of the graph that is searched
-NOISE = 1e-3  # length, where vectors have 1
 
 
 @dataclass(frozen=True)
@@ -78,22 +76,10 @@ def side_table(side: Side, vectors: np.ndarray) -> pa.Table:
 def item_index(vectors: np.ndarray, score: str) -> Index:
     """A navigable small-world graph of the items: Malkov and Yashunin, TPAMI 2018, as `usearch` has it.
 
-    Rows that are equal would link to each other alone and bar the way to all behind them, so a little noise tells them
-    apart. One thread gives the same index every time, but takes long for very many items; all cores then share it.
+    One thread gives the same index every time, but takes long for very many items; all cores then share the work.
 
     Args:
         vectors: float32 [n, d]; keys are row numbers.
     """
-    rows, dim = vectors.shape
-    index = Index(
-        ndim=dim,
-        metric=METRICS[score],
-        dtype="f32",
-        connectivity=CONNECTIVITY,
-        expansion_add=EXPANSION,
-        expansion_search=EXPANSION,
-    )
-    noise = torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)).numpy()
-    scale = np.float32(NOISE * float(np.linalg.norm(vectors, axis=1).mean()) / dim**0.5)
-    index.add(np.arange(rows), vectors + noise * scale, threads=1 if rows <= ONE_THREAD_UP_TO else 0)
-    return index
+    length = float(np.linalg.norm(vectors, axis=1).mean())
+    return near_index(vectors, METRICS[score], EXPANSION, 1 if len(vectors) <= ONE_THREAD_UP_TO else 0, length)

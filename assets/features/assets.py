@@ -135,7 +135,7 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
     return embedding_rows(item_index, embedded, about, counted(missing), text_looks(embedded, titles))
 
 
-@dataset_asset(group="features", kinds={"numpy"}, code_version="2", io_manager="arrays", reuse=True)
+@dataset_asset(group="features", kinds={"numpy"}, code_version="1", io_manager="arrays", reuse=True)
 def item_graph(
     stage: Stage,
     config: ItemGraphSettings,

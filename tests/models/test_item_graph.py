@@ -9,10 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import cells
 from models import item_graph as module
-from models.cells import first_of_equals, neighbours_in_cells
-from models.item_graph import exact_neighbours, item_graph, nearest_items, weighed
+from models.item_graph import approximate_neighbours, exact_neighbours, item_graph, nearest_items, weighed
 from models.ranking import top_k
 
 
@@ -100,7 +98,7 @@ def test_approximate_neighbours_are_nearly_the_nearest_even_beside_many_equal_it
     shuffled = np.random.default_rng(1).permutation(20_000)
     placeholder, others = shuffled[:4000], shuffled[4000:]
     vectors[placeholder] = vectors[others[0]].clone()
-    found = neighbours_in_cells(vectors, 10)
+    found = approximate_neighbours(vectors, 10)
     assert all(len(set(row)) == 10 for row in found.tolist())
     assert recall(vectors, found, others[:1000]) >= 0.95
     assert recall(vectors, found, placeholder[:500]) >= 0.95
@@ -117,33 +115,10 @@ def test_many_items_are_joined_by_the_approximate_way() -> None:
         nearest_items(matrix, has_value, 10, exact_up_to=399)
 
 
-def test_the_same_is_found_every_time() -> None:
+def test_one_thread_finds_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     vectors = clusters(items=1000, dim=16, count=3)
-    np.testing.assert_array_equal(neighbours_in_cells(vectors, 10), neighbours_in_cells(vectors, 10))
-
-
-def test_few_items_are_all_looked_through(monkeypatch: pytest.MonkeyPatch) -> None:
-    vectors = clusters(items=500, dim=16, count=10)  # three cells, and 64 are looked into
-    exact = exact_neighbours(vectors, 10)
-    np.testing.assert_array_equal(neighbours_in_cells(vectors, 10), exact)
-    monkeypatch.setattr(cells, "BLOCK_ENTRIES", 1000)
-    monkeypatch.setattr(cells, "SECTION_ROWS", 150)
-    np.testing.assert_array_equal(np.sort(neighbours_in_cells(vectors, 10)), np.sort(exact))
-
-
-def test_what_no_cell_holds_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cells, "CELL_ITEMS", 2)
-    monkeypatch.setattr(cells, "PROBES", 1)
-    monkeypatch.setattr(cells, "cell_centres", lambda *_: torch.tensor([[1.0, 0, 0], [0, 0, 1]]))
-    # Two pairs, far from each other: a cell each, in which an item has one neighbour.
-    vectors = torch.tensor([[1.0, 0, 0], [0.8, 0.6, 0], [0, 0, 1], [0, 0.1, 0.995]])
-    assert neighbours_in_cells(vectors, 2).tolist() == [[1, -1], [0, -1], [3, -1], [2, -1]]
-
-
-def test_of_equal_items_the_first_may_be_found() -> None:
-    vectors = torch.tensor([[1.0], [2], [1], [1], [2], [1], [3]])
-    assert first_of_equals(vectors, 2).tolist() == [0, 1, 2, 4, 6]
-    assert first_of_equals(vectors, 4).tolist() == list(range(7))
+    np.testing.assert_array_equal(approximate_neighbours(vectors, 10), approximate_neighbours(vectors, 10))
 
 
 def test_a_smaller_graph_is_cut_from_the_same_lists() -> None:
