@@ -10,7 +10,7 @@ from pipeline.definitions import assemble
 from storage.catalogue import load_catalogue
 from storage.tables import read_table
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 
 ENCODERS = {
     "image_encoder": "ViT-B-32",

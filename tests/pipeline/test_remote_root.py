@@ -17,7 +17,7 @@ from tests.pipeline.test_lineage import LINEAGE, PAID_FOR
 from tests.storage.s3_server import S3Server
 
 EXPORTED = ("raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "recbole_export")
-SMALL = {asset: {"sample_users": 100, "sample_items": 60} for asset in ("raw_reviews", "raw_metadata")}
+SMALL = {asset: {"sample_users": 400, "sample_items": 240} for asset in ("raw_reviews", "raw_metadata")}
 
 
 @pytest.fixture
