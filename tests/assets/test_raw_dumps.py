@@ -11,6 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets.compute import Compute
 from assets.ingest.assets import raw_reviews
 from storage.catalogue import Catalogue
 from storage.errors import InputError, OutOfReachError
@@ -48,6 +49,7 @@ def run(tmp_path: Path, url: str, *, raise_on_error: bool = True) -> dg.ExecuteI
     entry = {"format": "amazon2018", "reviews": url, "metadata": url}
     catalogue = Catalogue({"sample": (tmp_path / "datasets.yaml", entry)})
     resources = {"catalogue": catalogue, "data_root": root, "files": FilesIOManager(root), "presence": None}
+    resources["compute"] = Compute()
     return dg.materialize([raw_reviews], partition_key="sample", resources=resources, raise_on_error=raise_on_error)
 
 
