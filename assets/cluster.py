@@ -70,9 +70,11 @@ def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterat
         work: may use Ray and Ray Data, and is pickled.
 
     Raises:
-        InputError: Ray is not installed, the cluster is not there, or a node does not see the data root; or what the
+        InputError: Ray is not installed, the cluster is not there, or not every node sees the data root; or what the
             work raises of this project's own errors, in its own words.
     """
+    if root.mirror:
+        raise InputError("compute is ray and REC_DATA a URL; it must be a folder that all nodes of the cluster share")
     with connected(compute) as ray:
         _require_shared(ray, root)
         free = ray.cluster_resources()

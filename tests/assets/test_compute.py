@@ -72,6 +72,12 @@ def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
         next(on_cluster(Compute(engine="ray", address="127.0.0.1:1"), DataRoot(tmp_path), iter))
 
 
+def test_a_store_behind_a_url_is_no_folder_that_nodes_share(tmp_path: Path) -> None:
+    root = DataRoot.at("memory://team", tmp_path)
+    with pytest.raises(InputError, match=r"^compute is ray and REC_DATA a URL; it must be a folder that all nodes"):
+        next(on_cluster(Compute(engine="ray"), root, iter))
+
+
 def test_nothing_imports_ray_unasked() -> None:
     modules = (
         "pipeline.definitions, assets.cluster, assets.features.on_ray, assets.serving.on_ray, models.encoders.clip"
