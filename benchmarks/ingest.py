@@ -8,14 +8,12 @@ path runs in a process of its own, so that its memory is its own; neither side's
 import argparse
 import gzip
 import json
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 from typing import TypeVar
@@ -25,6 +23,7 @@ import pyarrow.parquet as pq
 from assets.interactions.core import core_interactions
 from assets.settings import CoreSettings
 from benchmarks.dump import write_dump
+from benchmarks.measuring import in_own_process, resident_mb
 from storage.amazon import read_reviews
 from storage.rejects import Rejects
 from storage.tables import read_coded_reviews, write_table
@@ -60,15 +59,16 @@ def naive(dump: Path) -> list[Row]:
     return sorted(rows)
 
 
-def ours(dump: Path, folder: Path) -> Path:
-    """The assets `reviews` and `interactions`, without Dagster around them."""
+def ours(dump: Path, folder: Path) -> tuple[Path, float]:
+    """The assets `reviews` and `interactions`, without Dagster around them, and MB at the peak of the former."""
     reviews, interactions = folder / "reviews.parquet", folder / "interactions.parquet"
     write_table(reviews, "reviews", read_reviews(dump, "amazon2023", Rejects()))
+    reading_mb = resident_mb("VmHWM")
     core = core_interactions(
         read_coded_reviews(reviews), CoreSettings.model_validate({"user_core": CORE, "item_core": CORE})
     )
     write_table(interactions, "interactions", core.stream())
-    return interactions
+    return interactions, reading_mb
 
 
 def timed(function: Callable[..., Result], *arguments: Path) -> tuple[float, Result]:
@@ -77,15 +77,10 @@ def timed(function: Callable[..., Result], *arguments: Path) -> tuple[float, Res
     return time.perf_counter() - started, result
 
 
-def measured_ours(dump: Path, folder: Path) -> tuple[float, Path, float]:
-    """Seconds, the table, and the peak of resident memory in MB of a process that does nothing else."""
-    seconds, table = timed(ours, dump, folder)
-    return seconds, table, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def in_own_process(dump: Path, folder: Path) -> tuple[float, Path, float]:
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(measured_ours, (dump, folder))
+def measured_ours(dump: Path, folder: Path) -> tuple[float, Path, float, float]:
+    """Seconds, the table, and MB at the peak of a process that does nothing else: while it reads, and in all."""
+    seconds, (table, reading_mb) = timed(ours, dump, folder)
+    return seconds, table, reading_mb, resident_mb("VmHWM")
 
 
 def same_rows(table: Path, expected: list[Row]) -> bool:
@@ -104,12 +99,16 @@ def main() -> None:
         print(f"{count:,} reviews, {size / count:.0f} bytes a line, {size / dump.stat().st_size:.1f} : 1 gzipped")
         rounds = []
         for _ in range(REPEATS):  # all in turn, so that a busy machine slows each of them
-            ours_s, table, peak_rss_mb = in_own_process(dump, folder)
+            ours_s, table, *peaks = in_own_process(measured_ours, dump, folder)
             naive_s, expected = timed(naive, dump)
-            rounds.append((timed(floor, dump)[0], ours_s, naive_s, peak_rss_mb))
-        floor_s, ours_s, naive_s, peak_rss_mb = (median(column) for column in zip(*rounds, strict=True))
+            rounds.append((timed(floor, dump)[0], ours_s, naive_s, *peaks))
+        floor_s, ours_s, naive_s, reading_mb, peak_rss_mb = (median(column) for column in zip(*rounds, strict=True))
         if not same_rows(table, expected):
             sys.exit("the two cores differ")
+        bytes_a_row = {
+            path.stem: round(path.stat().st_size / pq.read_metadata(path).num_rows, 1)
+            for path in folder.glob("*.parquet")
+        }
     for what, seconds in (("gzip -dc", floor_s), ("project", ours_s), ("plain Python", naive_s)):
         print(f"{what:<14} {seconds:>8.2f} s {count / seconds / 1e6:>7.2f} M reviews/s")
     figures = {
@@ -119,7 +118,9 @@ def main() -> None:
         "speedup": round(naive_s / ours_s, 2),
         "over_floor": round(ours_s / floor_s, 2),
         "peak_rss_mb": round(peak_rss_mb),
+        "reading_rss_mb": round(reading_mb),
         "rows": len(expected),
+        "bytes_a_row": bytes_a_row,
     }
     print(json.dumps(figures))
 

@@ -80,6 +80,7 @@ def main() -> None:
     found: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         found["recommend"] = users_a_second(lambda: written(scorer, seen, Path(folder)), given.users)
+        size = Path(folder, "recommendations.parquet").stat().st_size
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found["floor"] = users_a_second(lambda: floor(scorer, some), some)
     found["peer"] = users_a_second(lambda: peer(scorer, seen, some), some)
@@ -88,7 +89,8 @@ def main() -> None:
         print(f"{what:<10} {rate:>10,.0f} users/s")
     ratios = {f"to_{name}": round(found["recommend"] / found[name], 3) for name in ("floor", "peer")}
     rates = {f"{name}_users_s": round(rate) for name, rate in found.items()}
-    print(json.dumps({"users": given.users, "items": given.items, **rates, **ratios, "peak_rss_mb": round(peak)}))
+    figures = {"users": given.users, "items": given.items, **rates, **ratios, "peak_rss_mb": round(peak)}
+    print(json.dumps(figures | {"bytes_a_user": round(size / given.users, 1)}))
 
 
 if __name__ == "__main__":
