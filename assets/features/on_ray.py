@@ -5,6 +5,7 @@ kept by whoever did it, and only counts and the rows of a table come back. A nod
 workers had not written yet; that is done again elsewhere.
 """
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -274,6 +275,8 @@ def _preprocessing(config: ImageEncoderSettings) -> Any:
 def _take_threads(threads: int) -> None:
     import torch
 
+    # What lies in Ray's memory is read-only, which torch warns of; nobody writes to it.
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
     torch.set_num_threads(threads)
 
 
