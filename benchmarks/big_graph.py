@@ -25,6 +25,7 @@ from assets.training.held_out import HeldOut
 from benchmarks.measuring import now, resident_mb
 from benchmarks.stages import graph_of, lightgcn, seconds_of_steps
 from benchmarks.synthetic import power_law_pairs
+from models.config import RecommenderConfig, TrainerConfig
 from models.fitting import TrainSet
 from models.propagation import Propagation
 from models.ranking import CUTOFFS, Vectors
@@ -73,7 +74,9 @@ def train_set_of(parts: Parts) -> TrainSet:
     return TrainSet(*parts.pairs(TRAIN), parts.users, parts.items, graph_of(parts))
 
 
-def first_steps(data: TrainSet, steps: int, threads: int, batch: int) -> tuple[Vectors, np.ndarray]:
+def first_steps(
+    data: TrainSet, recommender: RecommenderConfig, trainer: TrainerConfig, steps: int
+) -> tuple[Vectors, np.ndarray]:
     """The final vectors after the first steps of an epoch, and what every step took as `seconds_of_steps` gives it."""
     tables: list[torch.Tensor] = []
     taken = count(1)
@@ -83,15 +86,13 @@ def first_steps(data: TrainSet, steps: int, threads: int, batch: int) -> tuple[V
         if (step := next(taken)) in (1, 2) or step % STEPS_A_LINE == 0:
             print(f"step {step:<7} {time.process_time():>19.2f} {resident_mb('VmHWM'):>9,.0f}", flush=True)
 
-    recommender, trainer = lightgcn(threads)
-    trainer = trainer.model_copy(update={"batch_size": batch})
     hook = register_optimizer_step_post_hook(keep)
     try:
         took = seconds_of_steps(recommender, trainer, data, steps)
     finally:
         hook.remove()
     nodes = data.users + data.items
-    final = Propagation(data.adjacency, nodes, recommender.layers, tables[0].device).everywhere(*tables).numpy()
+    final = Propagation(data.adjacency, nodes, recommender.layers, tables[0].device).everywhere(*tables).cpu().numpy()
     return Vectors(final[: data.users], final[data.users :], recommender.score), took
 
 
@@ -110,6 +111,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=2048, help="pairs of a step")
     parser.add_argument("--users", type=int, default=20_000, help="to be judged")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="that takes the steps; all else is the processor's")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     sizes = [round(full * given.times) for full in (INTERACTIONS, USERS, ITEMS)]
@@ -117,7 +119,9 @@ def main() -> None:
     print(f"{'part':<12} {'seconds':>9} {'processor':>9} {'MB':>9}")
     parts = ledger.enter("inputs", lambda: parts_of(*sizes))
     data = ledger.enter("graph", lambda: train_set_of(parts))
-    scorer, took = ledger.enter("steps", lambda: first_steps(data, given.steps, given.threads, given.batch))
+    recommender, trainer = lightgcn(given.threads, given.device)
+    trainer = trainer.model_copy(update={"batch_size": given.batch})
+    scorer, took = ledger.enter("steps", lambda: first_steps(data, recommender, trainer, given.steps))
     judged_users, metrics = ledger.enter("evaluation", lambda: judged(parts, scorer, given.users))
     step = {"first": took[0, 0], "median": np.median(took[:, 0]), "least": took[:, 0].min()}
     print(f"a step: median {step['median']:.2f} s, least {step['least']:.2f} s; {judged_users:,} users judged")
@@ -130,6 +134,8 @@ def main() -> None:
         "batch": given.batch,
         "judged_users": judged_users,
         "threads": given.threads,
+        "device": given.device,
+        "gpu_peak_mb": round(torch.cuda.max_memory_allocated() / 2**20) if torch.cuda.is_initialized() else None,
         "parts": ledger.parts,
         "step_seconds": {name: round(float(value), 3) for name, value in step.items()},
         "step_cpu_seconds": round(float(np.median(took[:, 1])), 3),

@@ -89,9 +89,9 @@ def seconds_of_steps(made_of: RecommenderConfig, training: TrainerConfig, data: 
     raise ValueError(f"an epoch of {len(data.user):,} pairs has fewer than {steps} steps")
 
 
-def lightgcn(threads: int) -> tuple[RecommenderConfig, TrainerConfig]:
+def lightgcn(threads: int, device: str = "cpu") -> tuple[RecommenderConfig, TrainerConfig]:
     """Two layers, d = 64, softmax with 512 shared negatives, batches of 2048."""
-    training = {"loss": "softmax", "batch_size": 2048, "shared_negatives": 512, "threads": threads, "device": "cpu"}
+    training = {"loss": "softmax", "batch_size": 2048, "shared_negatives": 512, "threads": threads, "device": device}
     return RecommenderConfig.model_validate({"layers": 2, "dim": DIM}), TrainerConfig.model_validate(training)
 
 

@@ -44,10 +44,10 @@ def now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def epoch_seconds(lab: Lab) -> tuple[VectorModel, tuple[float, float]]:
+def epoch_seconds(lab: Lab, device: str) -> tuple[VectorModel, tuple[float, float]]:
     """A model after some epochs of BPR, and what one of them took."""
     moments = [now()]
-    given = {"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048, "device": "cpu"}
+    given = {"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048, "device": device}
     made_of, config = RecommenderConfig.model_validate({"layers": 2}), TrainerConfig.model_validate(given)
     model, _ = fit(made_of, config, lab.data, lambda *_: 0.0, lambda: moments.append(now()))
     return model, least([tuple(after - before) for before, after in pairwise(moments)])
@@ -65,7 +65,7 @@ def timed(work: Callable[[], object]) -> np.ndarray:
     return now() - started
 
 
-def quality_seconds(lab: Lab, recall: float) -> tuple[np.ndarray | None, int]:
+def quality_seconds(lab: Lab, recall: float, device: str) -> tuple[np.ndarray | None, int]:
     """Time until validation Recall@20 is `recall`, none if it never is, and epochs till then."""
     made_of, training = settings_of(lab.split, "lightgcn", "softmax")
     validation = lab.validation
@@ -79,7 +79,7 @@ def quality_seconds(lab: Lab, recall: float) -> tuple[np.ndarray | None, int]:
 
     started = now()
     try:
-        fit(made_of, training.model_copy(update={"device": "cpu"}), lab.data, validate, lambda: epochs.append(None))
+        fit(made_of, training.model_copy(update={"device": device}), lab.data, validate, lambda: epochs.append(None))
     except GoodEnough:
         return now() - started, len(epochs)
     return None, len(epochs)
@@ -90,16 +90,17 @@ def main() -> None:
     parser.add_argument("--graph", default="baby", help="a folder below --folder")
     parser.add_argument("--folder", type=Path, default=GRAPHS)
     parser.add_argument("--recall", type=float, default=0.0830, help="validation Recall@20 to be reached")
+    parser.add_argument("--device", default="cpu", help="that trains; judging is the processor's")
     given = parser.parse_args()
     torch.set_num_threads(1)
     lab = Lab(given.folder / given.graph)
-    model, epoch = epoch_seconds(lab)
+    model, epoch = epoch_seconds(lab, given.device)
     figures = {
         "epoch": epoch,
         "eval": judging_seconds(lab, model, CUTOFFS),
         "eval_20": judging_seconds(lab, model, (20,)),
     }
-    quality, epochs = quality_seconds(lab, given.recall)
+    quality, epochs = quality_seconds(lab, given.recall, given.device)
     if quality is not None:
         figures["to_quality"] = tuple(quality)
     print(f"{given.graph}: {lab.parts.users:,} users, {lab.parts.items:,} items; {epochs} epochs to the quality asked")

@@ -102,4 +102,4 @@ class Softmax:
         if kind == "in_batch":
             return own, nothing
         size = (self.config.shared_negatives,)
-        return own, torch.randint(self.train.items, size, generator=generator, device=positive.device)
+        return own, torch.randint(self.train.items, size, generator=generator).to(positive.device)

@@ -17,9 +17,12 @@ class UniformNegatives:
         self._known = (user * items + item).sort().values
 
     def draw(self, user: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """One item for each of `user`, int64 [batch], and the share of first draws that were in train."""
-        item = torch.randint(self.items, user.shape, generator=generator, device=user.device)
-        again = torch.randint(self.items, user.shape, generator=generator, device=user.device)
+        """One item for each of `user`, int64 [batch], and the share of first draws that were in train.
+
+        The generator is one of the CPU.
+        """
+        item = torch.randint(self.items, user.shape, generator=generator).to(user.device)
+        again = torch.randint(self.items, user.shape, generator=generator).to(user.device)
         known = self._is_known(user * self.items + item)
         return torch.where(known, again, item), known.float().mean()
 

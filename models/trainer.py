@@ -1,7 +1,8 @@
 """One trainer for every model of vectors: seeded batches, early stopping on validation, the best weights kept.
 
 Training that was broken off goes on from its last checkpoint, and ends with the same weights as if it had not been (on
-a CPU, with the same number of threads).
+a CPU, with the same number of threads). Whatever the device, batches and negatives are drawn on the CPU: a seed draws
+the same ones everywhere, and a checkpoint goes on anywhere.
 """
 
 import logging
@@ -85,7 +86,7 @@ def train(
         team: those that train the same model, each with its dimensions of it; every rank draws the same batches.
     """
     model.to(device)
-    generator = torch.Generator(device).manual_seed(config.seed)
+    generator = torch.Generator().manual_seed(config.seed)
     pairs = torch.from_numpy(np.stack([user, item]).astype(np.int64)).to(device)
     objective = objective_of(config, pairs[0], pairs[1], model.users, model.items, team)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
@@ -129,7 +130,7 @@ def _epoch(
     generator: torch.Generator,
 ) -> tuple[float, float]:
     """Mean loss and mean collision rate of one pass over the pairs in random order."""
-    order = torch.randperm(pairs.shape[1], generator=generator, device=pairs.device)
+    order = torch.randperm(pairs.shape[1], generator=generator).to(pairs.device)
     total = torch.zeros(2, dtype=torch.float64, device=pairs.device)
     for batch in order.split(batch_size):
         user, positive = pairs[:, batch]

@@ -5,12 +5,13 @@ share no lock, thread or device with it, and each starts at once.
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from io import BytesIO
-from multiprocessing import forkserver, get_context, parent_process
-from threading import Thread
+from multiprocessing import get_context, parent_process
+from threading import Event, Thread
 from traceback import format_exc
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from models.errors import ModelError
 
 Batch = Callable[[], list[tuple[str, bytes]]]
 
-FIRST_BATCHES = 16  # about as many as one process decodes in the seconds that workers take to begin
+FEW_BATCHES = 16  # are decoded before worker processes could begin
 BATCHES_AHEAD = 2  # of each worker
 JPEG_SCALES = (8, 4, 2)
 
@@ -129,47 +130,76 @@ def decoded(
 ) -> Generator[Decoded, None, None]:
     """Decode batches ahead of the one who asks, in the order given.
 
-    The first few are decoded in this process, while the server of the workers gets ready; often there are no more.
+    Threads of this process begin, until worker processes are there for the rest: threads hold each other up a little,
+    processes take seconds to begin. Often there is no rest.
 
     Args:
         batches: callables that return (key, content of a file) pairs; a worker process unpickles and calls them.
-        workers: processes that decode.
+        workers: threads, then processes, that decode.
         pinned: whether the pixels lie in page-locked memory, from which a GPU copies while it computes.
 
     Raises:
         ModelError: a worker was killed.
         Exception: what reading a batch raised.
     """
-    pictures = partial(_Pictures, preprocessing=preprocessing)
-    # A generator of its own, for a loader draws a seed, also where nothing is drawn by it.
-    load = partial(DataLoader, batch_size=None, pin_memory=pinned, generator=torch.Generator())
-    first, rest = batches[:FIRST_BATCHES], batches[FIRST_BATCHES:]
-    if rest:
+    workers_can_begin = _server_of_workers() if len(batches) > FEW_BATCHES else Event()
+    threads, under_way, begun = ThreadPoolExecutor(workers), deque[Future[Decoded]](), 0
+    beside: Iterator[Decoded | Exception] = iter(())
+    try:
+        while begun < len(batches) and not workers_can_begin.is_set():
+            for batch in batches[begun : begun + BATCHES_AHEAD * workers - len(under_way)]:
+                under_way.append(threads.submit(_decode_here, batch, preprocessing, pinned))
+                begun += 1
+            yield under_way.popleft().result()
+        if rest := batches[begun:]:
+            beside = iter(_loader(_Pictures(rest, preprocessing), workers, pinned))
+        while under_way:
+            yield under_way.popleft().result()
+        while (found := _next(beside)) is not None:
+            if isinstance(found, Exception):
+                raise found
+            yield found
+    finally:
+        threads.shutdown(cancel_futures=True)
+        del beside  # ends the workers, also where an error keeps this frame alive
+
+
+def _server_of_workers() -> Event:
+    """Start the process that workers are forked from; the event says that it has imported what they need."""
+    ready = Event()
+
+    def start() -> None:
         context = get_context("forkserver")
         context.set_forkserver_preload([__name__])
-        forkserver.ensure_running()
-    yield from _loaded(load(pictures(first)))
-    if rest:
-        yield from _loaded(
-            load(
-                pictures(rest),
-                num_workers=workers,
-                prefetch_factor=BATCHES_AHEAD,
-                multiprocessing_context=context,
-                worker_init_fn=_end_with_parent,
-            )
-        )
+        first = context.Process(target=_nothing)
+        first.start()
+        first.join()
+        ready.set()
+
+    Thread(target=start, daemon=True).start()
+    return ready
 
 
-def _loaded(loader: DataLoader) -> Iterator[Decoded]:
-    found = iter(loader)
-    try:
-        while (batch := _next(found)) is not None:
-            if isinstance(batch, Exception):
-                raise batch
-            yield batch
-    finally:
-        del found  # ends the workers, also where an error keeps this frame alive
+def _nothing() -> None:
+    """What the first process does, which only shows that the next ones start at once."""
+
+
+def _decode_here(batch: Batch, preprocessing: Preprocessing, pinned: bool) -> Decoded:
+    found = decode(batch, preprocessing)
+    return found._replace(pixels=found.pixels.pin_memory()) if pinned else found
+
+
+def _loader(pictures: _Pictures, workers: int, pinned: bool) -> DataLoader:
+    return DataLoader(
+        pictures,
+        batch_size=None,
+        num_workers=workers,
+        prefetch_factor=BATCHES_AHEAD,
+        pin_memory=pinned,
+        multiprocessing_context=get_context("forkserver"),
+        worker_init_fn=_end_with_parent,
+        generator=torch.Generator(),  # of its own, for a loader draws a seed, also where nothing is drawn by it
+    )
 
 
 def _end_with_parent(worker: int) -> None:

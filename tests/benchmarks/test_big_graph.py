@@ -14,7 +14,7 @@ def test_the_first_steps_of_a_short_epoch_are_that_epoch() -> None:
     assert 2 * 2048 < len(data.user) <= 3 * 2048  # an epoch of three steps
     recommender, trainer = lightgcn(1)
     model, history = fit(recommender, trainer.model_copy(update={"max_epochs": 1}), data, lambda *_: 0.0)
-    found, took = first_steps(data, 3, 1, 2048)
+    found, took = first_steps(data, recommender, trainer, 3)
     assert (len(history.loss), took.shape) == (1, (3, 2))
     for ours, whole in zip((found.user_vectors, found.item_vectors), model.vectors(), strict=True):
         np.testing.assert_array_equal(ours, whole)

@@ -11,9 +11,10 @@ import torch
 from photos import SOME, batches_of, centred_cosine, photos, plain
 from PIL import Image
 from safetensors.torch import save_file
+from workers import take_over_after
 
-from models.encoders import pixels
 from models.encoders.clip import ImageEncoder
+from models.encoders.pixels import Decoded
 from models.errors import ModelError
 
 COLOURS = ["red", "green", "blue", "white", "black", "orange", "purple", "brown", "pink"]
@@ -88,7 +89,7 @@ def test_what_is_left_of_the_batches_is_encoded_bit_by_bit_as_before(
     """So that a run that was interrupted ends like one that was not; here the rest is decoded by other processes."""
     tiny, batches = encoder(precision=precision), batches_of(PICTURES, 2)
     whole = list(tiny.encode(batches, lambda count, waited: None))
-    monkeypatch.setattr(pixels, "FIRST_BATCHES", 1)
+    take_over_after(1, monkeypatch)
     rest = list(tiny.encode(batches[2:], lambda count, waited: None))
     assert [keys for keys, _ in rest] == [keys for keys, _ in whole[2:]]
     for (_, one), (_, other) in zip(rest, whole[2:], strict=True):
@@ -112,7 +113,7 @@ def test_what_one_of_two_devices_raises_ends_the_run(monkeypatch: pytest.MonkeyP
     both = two_processors(monkeypatch)
     whole = both.lanes[1]
 
-    def broken(batch: pixels.Decoded) -> None:
+    def broken(batch: Decoded) -> None:
         raise RuntimeError("the second device fell off the bus")
 
     both.lanes[1] = broken

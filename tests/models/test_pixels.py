@@ -19,8 +19,8 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from photos import SOME, batches_of, centred_cosine, enlarged, photos, plain
 from PIL import Image, ImageOps
 from torchvision.transforms import Compose, Resize, ToTensor
+from workers import signed, take_over_after
 
-from models.encoders import pixels
 from models.encoders.pixels import Preprocessing, decoded, picture_of
 from models.errors import ModelError
 
@@ -139,11 +139,19 @@ def test_real_photos_lose_nothing_that_matters_and_a_thumbnail_would(shared_data
     assert centred_cosine(vectors(small), expected) < 0.995
 
 
+def test_threads_of_this_process_begin_and_workers_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    take_over_after(2, monkeypatch)
+    found = list(decoded([signed] * 9, preprocessing(), 2, pinned=False))
+    here = [batch.keys == [str(os.getpid())] for batch in found]
+    # Two ahead of each of two threads, and one more for the one that was given; two had been when it was asked again.
+    assert here == [True] * 5 + [False] * 4
+
+
 def test_workers_decode_what_this_process_does_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     shades = {f"#{shade:02x}{255 - shade:02x}20": b"" for shade in range(0, 250, 10)}
     batches = batches_of({shade: plain(shade) for shade in shades}, 4)
     here = list(decoded(batches, preprocessing(), 2, pinned=False))
-    monkeypatch.setattr(pixels, "FIRST_BATCHES", 1)
+    take_over_after(2, monkeypatch)
     beside = list(decoded(batches, preprocessing(), 2, pinned=False))
     assert [batch.keys for batch in beside] == [batch.keys for batch in here]
     assert list(itertools.chain(*(batch.keys for batch in here))) == list(shades)
@@ -159,9 +167,9 @@ def test_bytes_that_are_no_picture_are_left_out_and_counted() -> None:
     assert (batch.keys, batch.broken, len(batch.pixels)) == (["red"], 2, 1)
 
 
-@pytest.mark.parametrize("first", [16, 0], ids=["in this process", "in a worker"])
-def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPatch, first: int) -> None:
-    monkeypatch.setattr(pixels, "FIRST_BATCHES", first)
+@pytest.mark.parametrize("here", [2, 0], ids=["in this process", "in a worker"])
+def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPatch, here: int) -> None:
+    take_over_after(here, monkeypatch)
     batches = [*batches_of({"red": plain("red")}, 1), partial(Path.read_bytes, Path("/nowhere/at/all"))]
     found = decoded(batches, preprocessing(), 1, pinned=False)
     assert next(found).keys == ["red"]
@@ -170,7 +178,7 @@ def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pixels, "FIRST_BATCHES", 0)
+    take_over_after(0, monkeypatch)
     killed = partial(signal.raise_signal, signal.SIGKILL)
     with pytest.raises(ModelError, match=r"decoding pictures broke off .* fewer image_workers or a smaller"):
         list(decoded([killed], preprocessing(), 1, pinned=False))
@@ -180,12 +188,14 @@ def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_the_one_that_started_it(by: signal.Signals) -> None:
     program = """
-import signal, time, torch
+import signal, threading, time, torch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs beside itself
 from functools import partial
 from models.encoders import pixels
 from open_clip.transform import PreprocessCfg, image_transform_v2
-pixels.FIRST_BATCHES = 0
+ready = threading.Event()
+ready.set()
+pixels.FEW_BATCHES, pixels._server_of_workers = 0, lambda: ready
 steps = pixels.Preprocessing(image_transform_v2(PreprocessCfg(), False), (224, 224))
 for batch in pixels.decoded([partial(list, [])] * 1000, steps, 2, False):
     print("begun", flush=True)
