@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from assets.dataset import DATASETS, GUARDS, AssetFunction
+from assets.dataset import DATASETS, AssetFunction
+from assets.stage import GUARDS
 from storage.errors import InputError
 from storage.generations import judge
 from storage.io_managers import as_failure

@@ -12,7 +12,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Generator, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ import assets
 import models
 import storage
 from assets.compute import Compute
-from models.errors import ModelError
+from models.errors import LostProcessError, ModelError
 from storage.errors import InputError, OutOfReachError
 from storage.layout import DataRoot
 from storage.publish import publish_bytes, remove
@@ -30,8 +31,8 @@ from storage.publish import publish_bytes, remove
 POLL_S = 0.05
 CONNECT_S = 10
 PACKAGES = (assets, models, storage)  # what workers import of the project
-OWN_ERRORS = (InputError, OutOfReachError, ModelError)
-BESIDE_AN_ENCODER = 0.25  # of a processor: where encoders have no GPU, they leave this to those who decode
+OWN_ERRORS = (InputError, OutOfReachError, ModelError, LostProcessError)
+BESIDE_AN_ENCODER = 0.25  # of every processor: where encoders have no GPU, they leave this to those who decode
 
 T = TypeVar("T")
 
@@ -41,11 +42,14 @@ class Shares:
     """What part of a cluster each worker gets.
 
     Attributes:
-        workers: how many decode, fetch or rank; decoder_cpus: processors of one that decodes.
+        cpus: of the whole cluster, those of every node in whole numbers.
+        workers: how many decode or rank; worker_cpus: processors of one that ranks, decoder_cpus: of one that decodes.
         encoders: how many there are; encoder_cpus, encoder_gpus: of each; threads: of one without a GPU.
     """
 
+    cpus: int
     workers: int
+    worker_cpus: float
     decoder_cpus: float
     encoders: int
     encoder_cpus: float
@@ -53,14 +57,31 @@ class Shares:
     threads: int
 
     @classmethod
-    def of(cls, compute: Compute, cpus: float, gpus: float) -> "Shares":
-        """The shares of a cluster with so many processors and GPUs."""
-        workers, threads = compute.workers or max(1, int(cpus)), compute.cpus_per_encoder
+    def of(cls, compute: Compute, nodes: Sequence[tuple[float, float]]) -> "Shares":
+        """The shares of a cluster whose nodes have so many processors and GPUs each; together they fit into it.
+
+        Raises:
+            InputError: an encoder fits into no node.
+        """
+        cpus, gpus = (sum(map(int, each)) for each in zip(*nodes, strict=True))
+        workers, threads, part = compute.workers or max(1, cpus), compute.cpus_per_encoder, compute.gpus_per_encoder
+        worker_cpus = min(1.0, cpus / workers)
         if gpus:
-            count = compute.encoders or max(1, int(gpus / compute.gpus_per_encoder))
-            return cls(workers, 1.0, count, 0.0, compute.gpus_per_encoder, threads)
-        count = compute.encoders or max(1, int(cpus // threads))
-        return cls(workers, BESIDE_AN_ENCODER, count, threads - BESIDE_AN_ENCODER, 0.0, threads)
+            encoders = sum(int(of_node / part) for _, of_node in nodes)
+            if not encoders:
+                raise InputError(
+                    f"compute.gpus_per_encoder is {part:g}, and no node of the Ray cluster has as many GPUs"
+                )
+            return cls(cpus, workers, worker_cpus, worker_cpus, compute.encoders or encoders, 0.0, part, threads)
+        encoders = sum(int(of_node // threads) for of_node, _ in nodes)
+        if not encoders:
+            raise InputError(
+                f"compute.cpus_per_encoder is {threads}, and no node of the Ray cluster has as many processors"
+            )
+        encoders = compute.encoders or encoders
+        encoder_cpus = min(threads, cpus / encoders) * (1 - BESIDE_AN_ENCODER)
+        decoder_cpus = worker_cpus * BESIDE_AN_ENCODER
+        return cls(cpus, workers, worker_cpus, decoder_cpus, encoders, encoder_cpus, 0.0, threads)
 
 
 def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterator[T]]) -> Generator[T, None, None]:
@@ -77,8 +98,8 @@ def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterat
         raise InputError("compute is ray and REC_DATA a URL; it must be a folder that all nodes of the cluster share")
     with connected(compute) as ray:
         _require_shared(ray, root)
-        free = ray.cluster_resources()
-        shares = Shares.of(compute, free.get("CPU", 1.0), free.get("GPU", 0.0))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        shares = Shares.of(compute, [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes])
         lead = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here(ray))(_led)
         with closing(_polled(ray, lead.options(num_returns="streaming").remote(work, shares))) as found:
             yield from found
@@ -155,6 +176,11 @@ def _require_answer(address: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def allow_read_only() -> None:
+    """Keep torch from warning that what lies in Ray's memory is read-only; nobody writes to it."""
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 
 def _here(ray: Any) -> Any:

@@ -1,33 +1,27 @@
 """What all assets share: datasets as partitions, the settings in force, and the one decorator that applies both."""
 
 import functools
-import hashlib
 import inspect
 import sys
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
 
-from assets.compute import Compute
 from assets.in_force import given_in_run, settings_in_force, settings_table
 from assets.settings import StageSettings, TunedSettings
+from assets.stage import GUARDS, Stage, common_numbering, refuse_failed
 from models.errors import ModelError
-from storage.catalogue import Dataset, load_catalogue
+from storage.catalogue import load_catalogue
 from storage.errors import InputError, OutOfReachError
 from storage.io_managers import Basis, Made, Product, as_failure, manifest_metadata, shown_facts
-from storage.layout import DataRoot, Manifest, Recipe
-from storage.progress import Progress
+from storage.layout import Manifest, Recipe
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
-
-# The names of the blocking checks of every asset; assets.checking fills it.
-GUARDS: dict[str, set[str]] = defaultdict(set)
 
 # Settings that change how an artefact is made, but not what it is.
 IMMATERIAL = {"force", "device", "processes", "image_batch", "image_workers", "text_batch"}
@@ -37,34 +31,6 @@ GPU = "gpu"  # the pool of what a GPU does where there is one
 RETRY_AFTER_S = (60, 600)
 
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One asset of one dataset being made: what an asset function needs besides its settings and inputs.
-
-    `run` is the id of the run that makes it, `compute` where its heavy work is done.
-    """
-
-    asset: str
-    dataset: Dataset
-    root: DataRoot
-    run: str
-    recipe: Recipe | None = None
-    compute: Compute = field(default_factory=Compute)
-
-    @property
-    def fingerprint(self) -> str:
-        """A short hash of everything that the asset is made of: the name of what is kept of work under way."""
-        assert self.recipe is not None
-        return hashlib.sha256(self.recipe.model_dump_json().encode()).hexdigest()[:12]
-
-    def progress(self, total: int | None, unit: str) -> Progress:
-        return Progress(f"{self.asset} {self.dataset.name}", total, unit)
-
-    def manifest(self, asset: str) -> Manifest:
-        """The manifest of another asset of the same dataset."""
-        return self.root.manifest(asset, self.dataset.name)
 
 
 def dataset_asset(
@@ -198,18 +164,6 @@ def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataVal
     return dg.CodeReferencesMetadataValue(code_references=[here])
 
 
-def refuse_failed(upstream: Sequence[Manifest]) -> None:
-    """Raise InputError if an input has not passed its blocking checks: nothing is built on it, in whatever run."""
-    for manifest in upstream:
-        for check in sorted(GUARDS[manifest.asset]):
-            if not manifest.verdicts.get(check):
-                what = "has failed" if check in manifest.verdicts else "was never looked at by"
-                raise InputError(
-                    f"{manifest.asset} {what} its check {check}, and nothing is built on it: materialize it again when "
-                    f"data or settings are mended, or `make restore DATASET={manifest.dataset}` takes the one before"
-                )
-
-
 @contextmanager
 def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
     """Let Dagster try a step again in a while where that can help: the network, and a GPU that others fill."""
@@ -226,24 +180,6 @@ def _may_pass(error: BaseException) -> bool:
     torch = sys.modules.get("torch")  # where it was never imported, no GPU is full
     passing = (OutOfReachError, torch.OutOfMemoryError) if torch else (OutOfReachError,)
     return isinstance(error, passing) or (error.__cause__ is not None and _may_pass(error.__cause__))
-
-
-def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
-    """The numbering that all inputs share.
-
-    Raises:
-        InputError: two inputs count users or items by different generations of the same table.
-    """
-    numbering: dict[str, tuple[str, str]] = {}
-    for manifest in upstream:
-        for table, version in manifest.numbering.items():
-            other, known = numbering.setdefault(table, (manifest.asset, version))
-            if known != version:
-                raise InputError(
-                    f"{other} and {manifest.asset} were made from different generations of {table}; "
-                    f"materialize everything downstream of {table} again"
-                )
-    return {table: version for table, (_, version) in numbering.items()}
 
 
 def _dagster_signature(function: Callable[..., Any], inputs: Mapping[str, Any]) -> inspect.Signature:

@@ -81,6 +81,8 @@ def main() -> None:
     parser.add_argument("--encoder", default="ViT-B-32")
     parser.add_argument("--precision", default="auto")
     given = parser.parse_args()
+    if given.pictures <= SHARD:
+        parser.error(f"--pictures must be more than the {SHARD} of a shard, for the clock starts with the first")
     asked = {"image_encoder": given.encoder, "image_precision": given.precision}
     config = ImageEncoderSettings.model_validate(asked | {"image_weights": "untrained", "image_batch": SHARD})
     ways: dict[str, Way] = {"local": partial(here, config), "ray": partial(on_ray, config)}

@@ -134,7 +134,7 @@ class Dataset:
 
 
 def categories() -> list[Dataset]:
-    """All 33 and the items without one, the most reviewed first; the last one's core is not published whole.
+    """All 33 and the items without one, the most reviewed first; of the latter the core is not published.
 
     Sizes as the release gives them, to two or three digits; of the items without a category the core is estimated by
     the shares that all others keep together.

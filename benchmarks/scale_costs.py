@@ -115,7 +115,8 @@ def epoch(data: Dataset) -> Cost:
         for step_s in (big["step_cpu_seconds"], MEASURED["big_graph_gpu"]["step_seconds"]["median"])
     )
     memory = copies_of_vectors() * vectors_gb(data) + data.train * value("train_pair_bytes") / GB
-    return Cost(vectors_gb(data), on_cores / HOUR, on_gpu / HOUR, memory)
+    disk = 2 * vectors_gb(data)  # of one fit: the weights, and the final vectors
+    return Cost(disk, on_cores / HOUR, on_gpu / HOUR, memory)
 
 
 def evaluation(data: Dataset) -> Cost:

@@ -140,7 +140,6 @@ def tables() -> dict[str, str]:
 def filled(page: str) -> str:
     """The page with its tables as they are now; each stands between a mark of its name and one of its end."""
     for name, text in tables().items():
-        # A function, because in a plain replacement backslashes would mean something.
         before, found, after = page.partition(f"<!-- {name} -->\n")
         _, ended, after = after.partition("<!-- end -->")
         if not (found and ended):

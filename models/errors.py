@@ -1,5 +1,9 @@
-"""The error of a model that a person can mend by a setting."""
+"""The errors of a model that a person can mend."""
 
 
 class ModelError(Exception):
     """What a setting asks of a model cannot be had; the message is one sentence that names the setting."""
+
+
+class LostProcessError(ModelError):
+    """Of the processes that share a training one is not there, or not any more."""

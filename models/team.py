@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from models.errors import ModelError
+from models.errors import LostProcessError
 
 TIMEOUT_S = 600.0  # longer than ranks are ever apart: while rank 0 writes a checkpoint, the others wait
 SQUARED_EPSILON = 1e-24  # of the norms by which `torch.nn.functional.normalize` divides
@@ -118,7 +118,7 @@ class Team(Alone):
         try:
             yield
         except RuntimeError as error:
-            raise ModelError(
+            raise LostProcessError(
                 f"process {self.rank} of the {self.size} that share a training lost another: it ended or fell silent"
             ) from error
 
@@ -146,9 +146,17 @@ def joined(store: str = "env://", rank: int = -1, size: int = -1, timeout_s: flo
 
     Args:
         timeout_s: a rank that waits longer for another gives up.
+
+    Raises:
+        LostProcessError: not all of them came in time.
     """
     waiting = timedelta(seconds=timeout_s)
-    dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=waiting)
+    try:
+        dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=waiting)
+    except RuntimeError as error:
+        raise LostProcessError(
+            f"the processes that were to share a training did not all meet within {timeout_s:g} s"
+        ) from error
     try:
         yield Team()
     finally:

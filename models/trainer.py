@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from models.config import TrainerConfig
-from models.errors import ModelError
+from models.errors import LostProcessError, ModelError
 from models.objectives import Objective, objective_of
 from models.recommender import VectorModel
 from models.team import ALONE, Alone
@@ -106,6 +106,8 @@ def train(
             continue
         try:
             value = validate(*model.vectors())
+        except LostProcessError:
+            raise
         except ModelError as error:  # scores that are no numbers
             if not history.best_epoch:
                 raise

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from assets.dataset import GUARDS
+from assets.stage import GUARDS
 from storage.layout import DataRoot
 
 

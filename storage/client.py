@@ -47,9 +47,19 @@ class FetchLimits:
     patience_s: float = 60.0  # the longest pause that a host is granted
 
     def shared_by(self, fetchers: int) -> "FetchLimits":
-        """The bounds of each of several fetchers, which together ask no more at a time than one would."""
-        shared = {"concurrency": self.concurrency, "host_concurrency": self.host_concurrency}
-        return replace(self, **{name: max(1, most // fetchers) for name, most in shared.items()})
+        """The bounds of each of several fetchers, which together ask no more at a time than one would.
+
+        Args:
+            fetchers: at most `most_fetchers`.
+        """
+        return replace(
+            self, concurrency=self.concurrency // fetchers, host_concurrency=self.host_concurrency // fetchers
+        )
+
+    @property
+    def most_fetchers(self) -> int:
+        """Among how many fetchers the bounds can be divided."""
+        return min(self.concurrency, self.host_concurrency)
 
 
 class PictureClient:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.layout import DataRoot
 
-LEFT = re.compile(r"\.(?P<name>.+)\.(?P<pid>\d+)\.(?P<kind>partial|aside)")
+LEFT = re.compile(r"\.(?P<name>.+?)(\.[0-9a-f]{8})?\.(?P<pid>\d+)\.(?P<kind>partial|aside)")
 
 
 def clear_leftovers(root: DataRoot) -> Iterator[str]:

@@ -7,6 +7,7 @@ whatever fails or is killed on the way leaves nothing here that is not there.
 import hashlib
 import os
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +35,7 @@ def publishing(target: Path) -> Iterator[Path]:
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = _beside(target, "partial")
     _remove(partial)
     try:
         yield partial
@@ -85,7 +86,7 @@ def sha256_of(path: Path) -> str:
 
 def _exchange(new: Path, target: Path) -> None:
     """Put something where a folder is, or a folder where something is; nobody sees a part of either."""
-    aside = target.with_name(f".{target.name}.{os.getpid()}.aside")
+    aside = _beside(target, "aside")
     _remove(aside)
     target.rename(aside)
     try:
@@ -94,6 +95,12 @@ def _exchange(new: Path, target: Path) -> None:
         aside.rename(target)
         raise
     _remove(aside)
+
+
+def _beside(target: Path, kind: str) -> Path:
+    """A name of this process's own beside `target`; numbers of processes are given by every machine anew."""
+    host = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return target.with_name(f".{target.name}.{host}.{os.getpid()}.{kind}")
 
 
 def _is_folder(path: Path) -> bool:

@@ -7,13 +7,14 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import GPU, Stage, dataset_asset
+from assets.dataset import GPU, dataset_asset
 from assets.evaluation.address import report_url
 from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
+from assets.stage import Stage
 from assets.training.assets import NAMES
 from models.zoo import BEST_MODEL, PAPER_MODEL, PLACING_MODEL
 from storage.arrays import NearestItems

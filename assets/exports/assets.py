@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import dataset_asset
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import StageSettings
+from assets.stage import Stage
 from models.zoo import BEST_MODEL
 from storage.io_managers import Made
 from storage.publish import publishing

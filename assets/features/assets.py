@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import GPU, Stage, dataset_asset
+from assets.dataset import GPU, dataset_asset
 from assets.features.embed import Encoded, Told, embed, embedding_rows, filling
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.looks import picture_looks, text_looks
@@ -21,6 +21,7 @@ from assets.features.pictures import (
     wanted_pictures,
 )
 from assets.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
+from assets.stage import Stage
 from storage.arrays import NearestItems
 from storage.attempts import Attempts
 from storage.client import FetchLimits

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import Stage
+from assets.stage import Stage
 from storage.embedding_store import EmbeddingStore, in_use, space_name
 from storage.io_managers import Made
 from storage.tables import embedding_table

@@ -5,7 +5,8 @@ kept by whoever did it, and only counts and the rows of a table come back. A nod
 workers had not written yet; that is done again elsewhere.
 """
 
-import warnings
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,15 +16,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.cluster import Shares, on_cluster
-from assets.dataset import Stage
+from assets.cluster import Shares, allow_read_only, on_cluster
 from assets.features.embed import Filling, Told
 from assets.features.encoders import image_encoder, text_encoder
 from assets.features.pictures import wanted_pictures
 from assets.settings import ImageEncoderSettings, TextEncoderSettings
+from assets.stage import Stage
 from storage.attempts import Attempts
 from storage.client import FetchLimits
 from storage.embedding_store import EmbeddingStore, publish_vectors
+from storage.errors import OutOfReachError
 from storage.fetch import Again, Fetched, Source, fetch_pictures
 from storage.layout import DataRoot
 from storage.pictures import PictureBatch, PictureStore
@@ -32,6 +34,9 @@ from storage.progress import Progress
 SHARD_VECTORS = (256, 4096)  # at least and at most, a 64th of the work in between
 BLOCKS_A_FETCHER = 8
 PUBLISHERS = 2
+SEEN_WITHIN_S = 120  # a folder in a network shows what others wrote a minute late, or so
+
+logger = logging.getLogger(__name__)
 
 Rows = dict[str, Any]  # a block of Ray Data: columns as NumPy arrays
 
@@ -48,8 +53,8 @@ def fetch_on_cluster(
 ) -> Fetched:
     """What `storage.fetch.fetch_pictures` does, by several fetchers that share the limits.
 
-    Each takes a part of the items, and no two ask a host more at a time than one would. A URL that items of two parts
-    share may be asked once by either.
+    Each takes a part of the items, and together they ask a host no more at a time than one would. A URL that items of
+    two parts share may be asked once by either, and a pause that a host asks for is kept by whoever it was told.
 
     Args:
         places: see `assets.features.pictures.places_of`.
@@ -79,16 +84,17 @@ def fetch_parts(
 ) -> Iterator[Fetched]:
     from ray.data import ActorPoolStrategy, from_arrow
 
-    size = max(1, -(-len(places) // (shares.workers * BLOCKS_A_FETCHER)))
+    fetchers = min(shares.workers, limits.most_fetchers)
+    size = max(1, -(-len(places) // (fetchers * BLOCKS_A_FETCHER)))
     parts = [places.slice(start, size).combine_chunks() for start in range(0, len(places), size)]
-    limits = limits.shared_by(shares.workers)
+    limits = limits.shared_by(fetchers)
     fetched = from_arrow(parts).map_batches(
         Fetcher,
         batch_size=None,
         batch_format="pyarrow",
         fn_constructor_args=(source, folder, limits, pictures_per_item, again),
-        compute=ActorPoolStrategy(size=shares.workers),
-        num_cpus=1,
+        compute=ActorPoolStrategy(size=fetchers),
+        num_cpus=shares.worker_cpus,
     )
     for rows in fetched.iter_batches(batch_size=None, batch_format="numpy"):
         yield from rows["fetched"]
@@ -115,7 +121,7 @@ def pictures_on_cluster(stage: Stage, config: ImageEncoderSettings, pictures: Pi
     def fill(store: EmbeddingStore, new: Sequence[str], told: Told) -> Iterator[int]:
         batches = pictures.batches(new, config.image_batch)
         work = partial(encode_pictures, batches, config, stage.root, store.identity, shard_vectors(len(new)))
-        return _counted(store, on_cluster(stage.compute, stage.root, work), told)
+        return _counted(store, new, on_cluster(stage.compute, stage.root, work), told)
 
     return fill
 
@@ -136,7 +142,7 @@ def texts_on_cluster(
         size = config.text_batch * BATCHES_A_CHUNK
         chunks = [(keys[start : start + size], texts[start : start + size]) for start in range(0, len(keys), size)]
         work = partial(encode_texts, chunks, config, stage.root, store.identity, shard_vectors(len(new)))
-        return _counted(store, on_cluster(stage.compute, stage.root, work), told)
+        return _counted(store, new, on_cluster(stage.compute, stage.root, work), told)
 
     return fill
 
@@ -147,11 +153,30 @@ def shard_vectors(count: int) -> int:
     return min(max(count // 64, least), most)
 
 
-def _counted(store: EmbeddingStore, counts: Iterator[int], told: Told) -> Iterator[int]:
+def _counted(store: EmbeddingStore, new: Sequence[str], counts: Iterator[int], told: Told) -> Iterator[int]:
+    """Pass on how many vectors workers have published, and know all of them in the end.
+
+    Raises:
+        OutOfReachError: some are not to be seen from here.
+    """
+    done = 0
     for count in counts:
+        done += count
         told(count)
         yield count
+    if without := len(new) - done:
+        logger.warning(f"{without} of {len(new)} have no vector: they cannot be decoded, or theirs is not finite")
+        told(without)
+    last = time.monotonic() + SEEN_WITHIN_S
     store.look_again()
+    while (unseen := len(store.new(new)) - without) > 0:
+        if time.monotonic() > last:
+            raise OutOfReachError(
+                f"{unseen} vectors that other nodes of the Ray cluster have published below REC_DATA are not seen here "
+                f"after {SEEN_WITHIN_S} s; run it again when the folder that they share shows the same everywhere"
+            )
+        time.sleep(1)
+        store.look_again()
 
 
 def encode_pictures(
@@ -275,8 +300,7 @@ def _preprocessing(config: ImageEncoderSettings) -> Any:
 def _take_threads(threads: int) -> None:
     import torch
 
-    # What lies in Ray's memory is read-only, which torch warns of; nobody writes to it.
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+    allow_read_only()
     torch.set_num_threads(threads)
 
 

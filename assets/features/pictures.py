@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import Stage
+from assets.stage import Stage
 from storage.fetch import Wanted
 from storage.pictures import PictureStore
 from storage.statuses import OK

@@ -2,9 +2,10 @@
 
 import pyarrow as pa
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import dataset_asset
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import StageSettings
+from assets.stage import Stage
 from storage.io_managers import Made
 
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import dataset_asset
 from assets.settings import ItemSettings, ReviewSettings, SourceSettings
+from assets.stage import Stage
 from storage.amazon import read_items, read_reviews
 from storage.io_managers import Made
 from storage.rejects import RejectCounts, Rejects, rejects_path

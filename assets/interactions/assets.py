@@ -6,10 +6,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import CORE, Stage, dataset_asset
+from assets.dataset import CORE, dataset_asset
 from assets.interactions.core import core_interactions
 from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
 from assets.settings import CoreSettings, IndexSettings, SplitSettings
+from assets.stage import Stage
 from storage.errors import InputError
 from storage.io_managers import Made
 from storage.tables import CodedReviews

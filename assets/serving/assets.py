@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import Stage, dataset_asset
+from assets.dataset import dataset_asset
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import RecommendationSettings
+from assets.stage import Stage
 from models.zoo import BEST_MODEL, PLACING_MODEL
 from storage.arrays import NearestItems
 from storage.io_managers import Made

@@ -1,15 +1,14 @@
 """Users ranked on a Ray cluster, block by block, as a single machine ranks them."""
 
-import warnings
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
-from assets.cluster import Shares, on_cluster
-from assets.dataset import Stage
+from assets.cluster import Shares, allow_read_only, on_cluster
 from assets.serving.recommend import Recommending
+from assets.stage import Stage
 from storage.schemas import SCHEMAS
 
 
@@ -30,7 +29,7 @@ def ranked_blocks(recommending: Recommending, shares: Shares) -> Iterator[pa.Tab
         batch_size=1,
         fn_constructor_args=(ray.put(recommending),),
         compute=ActorPoolStrategy(size=shares.workers),
-        num_cpus=1,
+        num_cpus=shares.worker_cpus,
     )
     rows: pa.Table
     for rows in ranked.iter_batches(batch_size=None, batch_format="pyarrow"):
@@ -43,8 +42,7 @@ class BlockRanker:
     def __init__(self, held: Any):
         import ray
 
-        # What lies in Ray's memory is read-only, which torch warns of; nobody writes to it.
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        allow_read_only()
         self.recommending: Recommending = ray.get(held)
 
     def __call__(self, rows: dict[str, Any]) -> Iterator[pa.Table]:

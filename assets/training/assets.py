@@ -8,7 +8,7 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import GPU, Stage, dataset_asset
+from assets.dataset import GPU, dataset_asset
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import (
     EaseSettings,
@@ -18,7 +18,9 @@ from assets.settings import (
     StageSettings,
     TuningSettings,
 )
+from assets.stage import Stage
 from assets.training.configured import chosen_version, tuned_values
+from assets.training.inputs import inputs_of
 from assets.training.promotion import MEASURED, candidate, chosen
 from models.spaces import searched_version
 from models.zoo import BEST_MODEL, COUNTED, LEARNED, SERVED, Kind
@@ -29,7 +31,6 @@ from storage.releases import find_pointer, find_release, prune
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
-CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
 MODEL: dict[str, Any] = {
     "group": "training",
@@ -80,18 +81,6 @@ def tuning(
     facts = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
     return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
-
-
-def inputs_of(kind: Kind) -> dict[str, Any]:
-    """What a learned model is trained on: assets, and the types to load them as."""
-    inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
-    if kind.made_of.get("layers") != 0:
-        inputs["interaction_graph"] = sp.csr_matrix
-    if kind.content:
-        inputs |= CONTENT
-    if kind.item_graph:
-        inputs["item_graph"] = NearestItems
-    return inputs
 
 
 def learned(name: str, kind: Kind) -> dg.AssetsDefinition:

@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import Stage
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import ModelSettings
+from assets.stage import Stage
 from assets.training.configured import configured, tuned_values
 from assets.training.curves import training_curves
 from assets.training.held_out import HeldOut
@@ -26,6 +26,7 @@ from models.sharding import can_be_shared
 from models.team import ALONE, Alone
 from models.trainer import History
 from storage.arrays import NearestItems
+from storage.errors import InputError
 from storage.io_managers import Made
 from storage.models import FileCheckpoint, SavedModel, SavedModels, read_models
 from storage.tables import Embeddings
@@ -67,14 +68,17 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
         made_of, training = configured(stage.asset, loss, seed, config, tuned_values(tuning, stage.asset, loss))
-        device = device_of(training.device).type  # the state of one kind of device is of no use to another
-        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{device}-{stage.fingerprint}.safetensors")
+        processes = config.processes if can_be_shared(made_of) else 1
+        if processes > 1:
+            training = on_processors(training)
+        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{stage.fingerprint}.safetensors")
         given = (made_of, training, data, validation, checkpoint)
         with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
-            if by_ray and can_be_shared(made_of):
-                saved, took = fit_by_ray(stage, config.processes, made_of, training, checkpoint)
+            if by_ray and processes > 1:
+                saved, took = fit_by_ray(stage, processes, made_of, training, checkpoint)
+                progress.advance(len(saved.config["loss_curve"]))
             else:
-                with team_of(config.processes if can_be_shared(made_of) else 1, descend, *given) as team:
+                with team_of(processes, descend, *given) as team:
                     saved, took = fit_one(stage.asset, *given, progress.advance, team)
         fits.append(saved)
         seconds[saved.name] = took
@@ -83,6 +87,19 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         shown(fits) | {"train_s": seconds},
         published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
     )
+
+
+def on_processors(training: TrainerConfig) -> TrainerConfig:
+    """The same without a GPU: processes share a training on processors alone.
+
+    Raises:
+        InputError: another device is asked for by its name.
+    """
+    if training.device not in ("auto", "cpu"):
+        raise InputError(
+            f"device is {training.device!r}, and processes share a training on processors alone: auto or cpu"
+        )
+    return training.model_copy(update={"device": "cpu"})
 
 
 def fit_by_ray(

@@ -19,17 +19,17 @@ from typing import Any, get_args
 
 import pyarrow as pa
 import scipy.sparse as sp
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from assets.cluster import Shares, on_cluster, own_error
 from assets.compute import Compute
-from assets.dataset import common_numbering, refuse_failed
 from assets.in_force import settings_in_force
 from assets.interactions.splits import VALIDATION
 from assets.settings import ModelSettings
+from assets.stage import common_numbering, refuse_failed
 from assets.training.assets import inputs_of
 from assets.training.configured import configured, tuned_values
-from assets.training.fit import descend, saved_model, train_set
+from assets.training.fit import descend, on_processors, saved_model, train_set
 from assets.training.held_out import HeldOut
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.errors import ModelError
@@ -62,6 +62,11 @@ class Task(BaseModel):
     checkpoint: Path | None = None
     timeout_s: float = TIMEOUT_S
 
+    @field_validator("root", "out", "checkpoint")
+    @classmethod
+    def _wherever_a_process_runs(cls, path: Path | None) -> Path | None:
+        return path and path.absolute()
+
 
 def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
     """Train as one rank of a team; at rank 0 publish the model, and say where it is and what was exchanged."""
@@ -70,29 +75,35 @@ def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -
     parts, data = train_set(**published(DataRoot(task.root), task.dataset, kinds))
     checkpoint = FileCheckpoint(task.checkpoint) if task.checkpoint else None
     given = (task.made_of, task.training, data)
-    model, history = descend(team, *given, HeldOut.of(parts, VALIDATION), checkpoint, on_epoch)
+    epochs = 0  # of this process: history has those before it, too
+
+    def counted() -> None:
+        nonlocal epochs
+        epochs += 1
+        on_epoch()
+
+    model, history = descend(team, *given, HeldOut.of(parts, VALIDATION), checkpoint, counted)
     if team.rank:
         return None
     fit = saved_model(task.model, *given, model, history)
     path, version = write_models(task.out, SavedModels((fit,)))
-    steps = len(history.loss) * -(-len(data.user) // task.training.batch_size)
+    steps = epochs * -(-len(data.user) // task.training.batch_size)
     facts = {"path": str(path), "version": version, "processes": team.size, "epochs": len(history.loss)}
     return facts | {
         "validation_ndcg@20": history.best_value,
         "seconds": history.seconds,
-        "bytes_a_step": {what: team.sent[what] / steps for what in Team.IN_A_STEP if what in team.sent},
+        "bytes_a_step": {what: team.sent[what] / steps for what in Team.IN_A_STEP if steps and what in team.sent},
         "bytes": dict(team.sent),
     }
 
 
 def published(root: DataRoot, dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
-    """Assets of a dataset by name, each as its type, of one generation and past their checks.
+    """Assets of a dataset by name, each as its type, of one generation.
 
     Raises:
-        InputError: one of them is not.
+        InputError: they are not, or one of them is not there.
     """
     manifests = [root.manifest(asset, dataset) for asset in kinds]
-    refuse_failed(manifests)
     common_numbering(manifests)
     managers = {sp.csr_matrix: ArraysIOManager, NearestItems: ArraysIOManager}
     return {
@@ -113,10 +124,12 @@ def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
 
 def fitted(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any]]:
     """What rank 0 of so many workers says in the end."""
+    if processes > shares.cpus:
+        raise InputError(f"{processes} processes were asked for, and the Ray cluster has {shares.cpus} processors")
     from ray.train import RunConfig, ScalingConfig, TrainingFailedError
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    kept = task.out.absolute() / ".ray"  # Ray wants a place of its own, where this leaves nothing
+    kept = task.out / ".ray"  # Ray wants a place of its own, where this leaves nothing
     trainer = TorchTrainer(
         ray_worker,  # type: ignore[arg-type]  # its stub knows of no result, and Ray passes it on
         train_loop_config=task.model_dump(mode="json"),
@@ -128,7 +141,9 @@ def fitted(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any
         yield trainer.fit().return_value  # type: ignore[attr-defined]
     except TrainingFailedError as error:
         met = getattr(error, "worker_failures", {})
-        raise next(filter(None, map(own_error, met.values())), error) from error
+        if own := next(filter(None, map(own_error, met.values())), None):
+            raise own from error
+        raise
     finally:
         shutil.rmtree(kept, ignore_errors=True)
 
@@ -158,13 +173,21 @@ def arguments() -> argparse.Namespace:
 
 
 def task_of(given: argparse.Namespace) -> Task:
-    """What the command line asks for, with the settings that the asset of the model has."""
+    """What the command line asks for, with the settings that the asset of the model has.
+
+    Raises:
+        InputError: what the model is trained on is not there, is of different generations, or failed a check.
+    """
+    import assets.guards  # noqa: F401  (which checks there are)
+
     root = DataRoot.from_environment()
     root.pull(given.dataset)
+    refuse_failed([root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
     settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
     tuning = published(root, given.dataset, {"tuning": pa.Table})["tuning"]
     values = tuned_values(tuning, given.model, given.loss)
     made_of, training = configured(given.model, given.loss, given.seed, settings, values)
+    training = on_processors(training)
     return Task(
         root=root.root,
         made_of=made_of,

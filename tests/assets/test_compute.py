@@ -1,18 +1,23 @@
 """Where heavy work is done: what the environment says, what each worker of a cluster gets, and what is refused."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from assets import cluster
 from assets.cluster import Shares, on_cluster
 from assets.compute import VARIABLE, Compute
+from assets.features import on_ray
 from models.errors import ModelError
 from storage.client import FetchLimits
-from storage.errors import InputError
+from storage.embedding_store import EmbeddingStore, publish_vectors
+from storage.errors import InputError, OutOfReachError
 from storage.layout import PROJECT_ROOT, DataRoot
 
 
@@ -43,22 +48,43 @@ def test_what_it_does_not_take_is_told(monkeypatch: pytest.MonkeyPatch, given: s
 
 
 def test_encoders_without_gpus_leave_a_little_of_every_processor_to_those_who_decode() -> None:
-    assert Shares.of(Compute(), cpus=2, gpus=0) == Shares(2, 0.25, 2, 0.75, 0.0, threads=1)
-    assert Shares.of(Compute(cpus_per_encoder=4), cpus=16, gpus=0) == Shares(16, 0.25, 4, 3.75, 0.0, threads=4)
-    assert Shares.of(Compute(cpus_per_encoder=4), cpus=2, gpus=0).encoders == 1
+    assert Shares.of(Compute(), [(2, 0)]) == Shares(2, 2, 1.0, 0.25, 2, 0.75, 0.0, threads=1)
+    assert Shares.of(Compute(cpus_per_encoder=4), [(16, 0)]) == Shares(16, 16, 1.0, 0.25, 4, 3.0, 0.0, threads=4)
+
+
+@pytest.mark.parametrize("nodes", [[(2, 0)], [(1, 0), (1, 0)], [(3, 0), (0, 0), (8, 0)], [(16, 0)]])
+@pytest.mark.parametrize("asked", [{}, {"cpus_per_encoder": 2}, {"workers": 8}, {"encoders": 5}, {"workers": 1}])
+def test_what_is_asked_for_fits_into_the_cluster(nodes: list[tuple[float, float]], asked: dict[str, int]) -> None:
+    threads, largest = asked.get("cpus_per_encoder", 1), max(cpus for cpus, _ in nodes)
+    if threads > largest:
+        return
+    shares, there = Shares.of(Compute(**asked), nodes), sum(cpus for cpus, _ in nodes)
+    assert shares.workers * shares.decoder_cpus + shares.encoders * shares.encoder_cpus <= there
+    assert shares.workers * shares.worker_cpus <= there
+    assert 0 < shares.encoder_cpus <= largest
+    assert (shares.workers, shares.threads) == (asked.get("workers", there), threads)
+
+
+def test_an_encoder_that_fits_into_no_node_is_told() -> None:
+    with pytest.raises(InputError, match=r"^compute\.cpus_per_encoder is 4, and no node .* has as many processors$"):
+        Shares.of(Compute(cpus_per_encoder=4), [(2, 0), (3, 0)])
+    with pytest.raises(InputError, match=r"^compute\.gpus_per_encoder is 2, and no node .* has as many GPUs$"):
+        Shares.of(Compute(gpus_per_encoder=2), [(8, 1), (8, 1)])
 
 
 def test_gpus_are_for_encoders_and_processors_for_the_others() -> None:
-    assert Shares.of(Compute(), cpus=32, gpus=4) == Shares(32, 1.0, 4, 0.0, 1.0, threads=1)
-    assert Shares.of(Compute(gpus_per_encoder=0.5), cpus=32, gpus=4) == Shares(32, 1.0, 8, 0.0, 0.5, threads=1)
+    assert Shares.of(Compute(), [(16, 2), (16, 2)]) == Shares(32, 32, 1.0, 1.0, 4, 0.0, 1.0, threads=1)
+    half = Compute(gpus_per_encoder=0.5)
+    assert Shares.of(half, [(16, 2), (16, 2)]) == Shares(32, 32, 1.0, 1.0, 8, 0.0, 0.5, threads=1)
     asked = Compute(gpus_per_encoder=0.5, encoders=3, workers=10)
-    assert Shares.of(asked, cpus=32, gpus=4) == Shares(10, 1.0, 3, 0.0, 0.5, threads=1)
+    assert Shares.of(asked, [(32, 4)]) == Shares(32, 10, 1.0, 1.0, 3, 0.0, 0.5, threads=1)
 
 
 def test_fetchers_together_ask_no_more_than_one_would() -> None:
     limits = FetchLimits(1.0, 1, 1, concurrency=64, host_concurrency=16, retries=0)
     assert (limits.shared_by(4).concurrency, limits.shared_by(4).host_concurrency) == (16, 4)
-    assert limits.shared_by(100).host_concurrency == 1  # less is none at all
+    assert limits.most_fetchers == 16
+    assert limits.shared_by(16).host_concurrency == 1
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -84,6 +110,41 @@ def test_nothing_imports_ray_unasked() -> None:
     )
     script = f"import sys, {modules}; assert not [name for name in sys.modules if name.split('.')[0] == 'ray']"
     subprocess.run([sys.executable, "-c", script], cwd=PROJECT_ROOT, check=True)
+
+
+def test_workers_need_the_code_alone(tmp_path: Path) -> None:
+    """Not the catalogue, which lies beside the packages, nor the environment of the run."""
+    for package in cluster.PACKAGES:
+        shutil.copytree(PROJECT_ROOT / package.__name__, tmp_path / package.__name__)
+    script = (
+        "import assets, assets.features.on_ray, assets.serving.on_ray, assets.training.shared; print(assets.__file__)"
+    )
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).is_relative_to(tmp_path)
+
+
+def test_vectors_of_workers_are_counted_and_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    root, identity = DataRoot(tmp_path), {"encoder": "of this test"}
+    store, told = EmbeddingStore(root, identity), list[int]()
+
+    def published(*keys: str) -> int:
+        return publish_vectors(root, identity, list(keys), np.ones((len(keys), 2), np.float32))
+
+    counts = (published(*keys) for keys in (("a", "b"), ("c",)))
+    assert list(on_ray._counted(store, ["a", "b", "c", "broken"], counts, told.append)) == [2, 1]
+    assert told == [2, 1, 1]
+    assert "1 of 4 have no vector: they cannot be decoded, or theirs is not finite" in caplog.text
+    assert store.new(["a", "b", "c", "broken"]) == ["broken"]
+
+    monkeypatch.setattr(on_ray, "SEEN_WITHIN_S", 0)
+    with pytest.raises(OutOfReachError, match=r"^2 vectors that other nodes of the Ray cluster have published below"):
+        list(on_ray._counted(store, ["d", "e"], iter([2]), told.append))
 
 
 def test_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from assets.dataset import common_numbering
 from assets.in_force import settings_in_force
 from assets.settings import ALL_SETTINGS, CoreSettings
+from assets.stage import common_numbering
 from storage.catalogue import Dataset
 from storage.errors import InputError
 from storage.layout import Manifest, Recipe

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.dataset import Stage
 from assets.features.embed import Embedded, embed, embedding_rows, filling
+from assets.stage import Stage
 from storage.catalogue import Dataset
 from storage.embedding_store import EmbeddingStore, space_name
 from storage.layout import DataRoot

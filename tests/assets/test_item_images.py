@@ -6,9 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.dataset import Stage
 from assets.features.pictures import WANTED_ROWS, is_local, picture_folder, pictures_by_item, places_of, wanted_pictures
 from assets.settings import PictureSettings
+from assets.stage import Stage
 from storage.catalogue import Dataset
 from storage.fetch import Wanted
 from storage.layout import DataRoot

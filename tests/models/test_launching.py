@@ -11,9 +11,9 @@ import pytest
 from teams import CASES, Case, begun, run
 from torch import multiprocessing
 
-from models.errors import ModelError
+from models.errors import LostProcessError, ModelError
 from models.launching import team_of
-from models.team import Alone, Team
+from models.team import Alone, Team, joined
 
 
 def endless(team: Team, folder: Path) -> tuple[str, float]:
@@ -83,6 +83,15 @@ def test_a_process_that_cannot_begin_is_told_at_once() -> None:
         team_of(2, helping, Deadly()),
     ):
         pytest.fail("nothing is trained by half a team")
+
+
+def test_processes_that_do_not_meet_are_told(tmp_path: Path) -> None:
+    store = (tmp_path / "store").as_uri()
+    with (
+        pytest.raises(LostProcessError, match=r"^the processes that were .* did not all meet within 1 s$"),
+        joined(store, 0, 2, timeout_s=1),
+    ):
+        pytest.fail("the other never came")
 
 
 def failing(team: Alone) -> None:

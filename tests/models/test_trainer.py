@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from models.config import RecommenderConfig, TrainerConfig
-from models.errors import ModelError
+from models.errors import LostProcessError, ModelError
 from models.propagation import normalised_adjacency
 from models.recommender import Recommender
 from models.trainer import Checkpoint, History, train
@@ -82,6 +82,19 @@ def test_it_stops_when_validation_stops_to_improve_and_keeps_the_best() -> None:
     assert [epoch for epoch, _ in history.validation] == [2, 4, 6, 8, 10]
     assert (history.best_epoch, history.best_value) == (4, 0.5)
     np.testing.assert_array_equal(model.vectors()[0], seen[1])
+
+
+def test_a_process_that_is_lost_during_a_look_is_no_divergence() -> None:
+    values = iter([0.5, LostProcessError("rank 1 has ended")])
+
+    def validate(users: np.ndarray, items: np.ndarray) -> float:
+        value = next(values)
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    with pytest.raises(LostProcessError, match=r"^rank 1 has ended$"):
+        fitted(0, validate, evaluate_every=2)
 
 
 class Kept:

@@ -143,7 +143,7 @@ def test_what_a_dead_process_left_half_written_is_cleared_and_what_it_put_aside_
     (folder / f".toys.{gone.pid}.aside" / "toys.inter").write_text("the old one")
     (folder / f".toys.{gone.pid}.partial").mkdir()
     (tmp_path / "reviews").mkdir()
-    (tmp_path / "reviews" / f".toys.parquet.{gone.pid}.partial").write_text("half")
+    (tmp_path / "reviews" / f".toys.parquet.0123abcd.{gone.pid}.partial").write_text("half")
     mine = tmp_path / "reviews" / f".books.parquet.{os.getpid()}.partial"
     mine.write_text("under way")
     with dg.DagsterInstance.ephemeral() as instance:

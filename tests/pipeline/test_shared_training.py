@@ -1,5 +1,6 @@
 """The sample's gated model trained by several processes: by its asset, by torchrun, and by Ray Train."""
 
+import argparse
 import json
 import os
 import shutil
@@ -12,9 +13,14 @@ import numpy as np
 import pytest
 from conftest import Pipeline, failures
 
+from assets.cluster import Shares
 from assets.compute import Compute
+from assets.training import shared
+from assets.training.fit import on_processors
+from models.config import RecommenderConfig, TrainerConfig
 from pipeline.definitions import assemble
-from storage.layout import PROJECT_ROOT
+from storage.errors import InputError
+from storage.layout import PROJECT_ROOT, DataRoot
 from storage.models import SavedModel, read_model, read_models
 
 MODEL = "gated_lightgcn"
@@ -97,7 +103,31 @@ def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Pa
 
 
 def test_ray_train_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
-    assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], tmp_path), tmp_path, alone)
+    out = Path(os.path.relpath(tmp_path, PROJECT_ROOT))  # workers of Ray have folders of their own
+    assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], out), tmp_path, alone)
+
+
+def test_nothing_is_trained_on_what_failed_a_check(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = DataRoot(shutil.copytree(data, tmp_path / "data"))
+    splits = root.manifest("splits", "sample")
+    root.write_manifest(splits.model_copy(update={"verdicts": splits.verdicts | {"splits_complete": False}}))
+    monkeypatch.setenv("REC_DATA", str(root.root))
+    given = argparse.Namespace(dataset="sample", model=MODEL, loss="bpr", seed=0, config={}, out=tmp_path)
+    with pytest.raises(InputError, match=r"^splits has failed its check splits_complete, and nothing is built on it"):
+        shared.task_of(given)
+
+
+def test_processes_share_a_training_on_processors_alone() -> None:
+    assert on_processors(TrainerConfig(device="auto")).device == "cpu"
+    with pytest.raises(InputError, match=r"^device is 'cuda:1', and processes share a training on processors alone"):
+        on_processors(TrainerConfig(device="cuda:1"))
+
+
+def test_more_processes_than_a_cluster_has_processors_for_are_refused(tmp_path: Path) -> None:
+    recipe = {"made_of": RecommenderConfig(), "training": TrainerConfig()}
+    task = shared.Task(root=tmp_path, dataset="sample", model=MODEL, out=tmp_path, **recipe)
+    with pytest.raises(InputError, match=r"^4 processes were asked for, and the Ray cluster has 2 processors$"):
+        next(shared.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))
 
 
 def test_an_asset_has_ray_train_begin_its_processes_where_compute_is_ray(data: Path, alone: SavedModel) -> None:

@@ -1,0 +1,76 @@
+"""One asset of one dataset being made, and what is asked of the artefacts that it is made of.
+
+Importing this reads no catalogue, so workers that have the code alone can.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from assets.compute import Compute
+from storage.catalogue import Dataset
+from storage.errors import InputError
+from storage.layout import DataRoot, Manifest, Recipe
+from storage.progress import Progress
+
+# The names of the blocking checks of every asset; assets.checking fills it when assets.guards is imported.
+GUARDS: dict[str, set[str]] = defaultdict(set)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One asset of one dataset being made: what an asset function needs besides its settings and inputs.
+
+    `run` is the id of the run that makes it, `compute` where its heavy work is done.
+    """
+
+    asset: str
+    dataset: Dataset
+    root: DataRoot
+    run: str
+    recipe: Recipe | None = None
+    compute: Compute = field(default_factory=Compute)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short hash of everything that the asset is made of: the name of what is kept of work under way."""
+        assert self.recipe is not None
+        return hashlib.sha256(self.recipe.model_dump_json().encode()).hexdigest()[:12]
+
+    def progress(self, total: int | None, unit: str) -> Progress:
+        return Progress(f"{self.asset} {self.dataset.name}", total, unit)
+
+    def manifest(self, asset: str) -> Manifest:
+        """The manifest of another asset of the same dataset."""
+        return self.root.manifest(asset, self.dataset.name)
+
+
+def refuse_failed(upstream: Sequence[Manifest]) -> None:
+    """Raise InputError if an input has not passed its blocking checks: nothing is built on it, in whatever run."""
+    for manifest in upstream:
+        for check in sorted(GUARDS[manifest.asset]):
+            if not manifest.verdicts.get(check):
+                what = "has failed" if check in manifest.verdicts else "was never looked at by"
+                raise InputError(
+                    f"{manifest.asset} {what} its check {check}, and nothing is built on it: materialize it again when "
+                    f"data or settings are mended, or `make restore DATASET={manifest.dataset}` takes the one before"
+                )
+
+
+def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:
+    """The numbering that all inputs share.
+
+    Raises:
+        InputError: two inputs count users or items by different generations of the same table.
+    """
+    numbering: dict[str, tuple[str, str]] = {}
+    for manifest in upstream:
+        for table, version in manifest.numbering.items():
+            other, known = numbering.setdefault(table, (manifest.asset, version))
+            if known != version:
+                raise InputError(
+                    f"{other} and {manifest.asset} were made from different generations of {table}; "
+                    f"materialize everything downstream of {table} again"
+                )
+    return {table: version for table, (_, version) in numbering.items()}

@@ -1,0 +1,24 @@
+"""What models are trained on."""
+
+from typing import Any
+
+import pyarrow as pa
+import scipy.sparse as sp
+
+from models.zoo import Kind
+from storage.arrays import NearestItems
+from storage.tables import Embeddings
+
+CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
+
+
+def inputs_of(kind: Kind) -> dict[str, Any]:
+    """What a learned model is trained on: assets, and the types to load them as."""
+    inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
+    if kind.made_of.get("layers") != 0:
+        inputs["interaction_graph"] = sp.csr_matrix
+    if kind.content:
+        inputs |= CONTENT
+    if kind.item_graph:
+        inputs["item_graph"] = NearestItems
+    return inputs
