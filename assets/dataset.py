@@ -4,6 +4,8 @@ import functools
 import inspect
 import sys
 import time
+import traceback
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
+from dagster_shared.utils.warnings import BetaWarning
 
 from assets.in_force import given_in_run, settings_in_force, settings_table
 from assets.settings import StageSettings, TunedSettings
@@ -160,8 +163,10 @@ def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataVal
     """Where a function is written; Dagster itself would name the file of the decorator that wraps it."""
     written = function.__code__
     path = str(Path(written.co_filename).resolve())
-    here = dg.LocalFileCodeReference(file_path=path, line_number=written.co_firstlineno)
-    return dg.CodeReferencesMetadataValue(code_references=[here])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", BetaWarning)
+        here = dg.LocalFileCodeReference(file_path=path, line_number=written.co_firstlineno)
+        return dg.CodeReferencesMetadataValue(code_references=[here])
 
 
 @contextmanager
@@ -172,7 +177,11 @@ def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
     except Exception as error:
         if not _may_pass(error) or context.retry_number >= len(RETRY_AFTER_S):
             raise
-        raise dg.RetryRequested(len(RETRY_AFTER_S), RETRY_AFTER_S[context.retry_number]) from error
+        wait_s = RETRY_AFTER_S[context.retry_number]
+        context.log.warning(f"{error}; tried again in {wait_s} s, if the run is not ended before")
+        traceback.clear_frames(error.__traceback__)  # they may hold what is on a GPU
+        time.sleep(wait_s)  # here, where a signal ends the run at once: while Dagster waits by itself, it hears none
+        raise dg.RetryRequested(len(RETRY_AFTER_S), seconds_to_wait=0) from error
 
 
 def _may_pass(error: BaseException) -> bool:

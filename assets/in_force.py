@@ -6,7 +6,7 @@ import dagster as dg
 import pydantic
 
 from assets.settings import ALL_SETTINGS, StageSettings
-from storage.catalogue import Dataset, first_mistake
+from storage.catalogue import Dataset, closest_to, first_mistake
 from storage.errors import InputError
 
 Settings = TypeVar("Settings", bound=StageSettings)
@@ -21,8 +21,10 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
     """
     known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - {"force"}
     for name in dataset.settings:
+        if name == "force":
+            raise InputError("the catalogue's settings have 'force', which belongs to the config of one run")
         if name not in known:
-            raise InputError(f"the catalogue's settings have {name!r}, which no asset has")
+            raise InputError(f"the catalogue's settings have {name!r}, which no asset has{closest_to(name, known)}")
     from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}
     try:
         settings = kind.model_validate({**from_catalogue, **given})

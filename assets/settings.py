@@ -7,7 +7,7 @@ later wins. A name means the same wherever it appears: a dataset sets it once, f
 from typing import Literal, TypeAlias
 
 import dagster as dg
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from models.config import LOSSES, DescentSettings, Loss, VectorSettings
 from models.zoo import MAX_ITEMS
@@ -73,6 +73,13 @@ class SplitSettings(StageSettings):
     split_points: list[int] = Field(
         [], description="Start of validation and of test in ms since the epoch, for temporal; else 80 % and 90 %."
     )
+
+    @field_validator("split_points")
+    @classmethod
+    def _two_in_order(cls, points: list[int]) -> list[int]:
+        if points and (len(points) != 2 or points[0] > points[1]):
+            raise ValueError("it holds two times, the earlier first, or none")
+        return points
 
 
 class PictureSettings(StageSettings):
@@ -151,6 +158,13 @@ class ModelSettings(LearnedSettings):
 
     seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
     processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
+
+    @field_validator("processes")
+    @classmethod
+    def _divides_dim(cls, processes: int, others: ValidationInfo) -> int:
+        if (dim := others.data.get("dim")) and dim % processes:
+            raise ValueError(f"it must divide dim, which is {dim}")
+        return processes
 
 
 class ItemKnnSettings(TunedSettings):

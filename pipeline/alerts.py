@@ -11,10 +11,9 @@ from dataclasses import asdict, dataclass
 
 import dagster as dg
 import requests
-from dagster import DagsterEventType
 
 from pipeline.presence import PARTITION
-from pipeline.reasons import reason_of
+from pipeline.reasons import failed_checks, figures_of, reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -104,14 +103,9 @@ def degradations(context: dg.RunStatusSensorContext) -> None:
 
 
 def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Alert]:
-    """The checks of a run that did not pass, with their figures; words may be of the data, and are left out."""
-    for entry in instance.all_logs(run.run_id, DagsterEventType.ASSET_CHECK_EVALUATION):
-        event = entry.dagster_event
-        if event is None or (found := event.asset_check_evaluation_data).passed:
-            continue
+    """The checks of a run that did not pass, with their figures."""
+    for found in failed_checks(instance, run.run_id):
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
-        facts = {name: value.value for name, value in found.metadata.items()}
-        figures = ", ".join(f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float))
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures or 'no figures'}).", ADVICE[kind])
+        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures_of(found)}).", ADVICE[kind])

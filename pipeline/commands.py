@@ -49,14 +49,21 @@ def check(name: str) -> None:
 
     try:
         dataset = load_catalogue().dataset(name)
+        from assets.compute import Compute
         from assets.in_force import settings_in_force
         from assets.settings import ALL_SETTINGS
 
         check_local(dataset, "reviews")
         check_local(dataset, "metadata")
+        if dataset.images and not Path(dataset.images).is_dir():
+            raise InputError(f"'images' names {dataset.images}, and there is no such folder")
         for kind in ALL_SETTINGS:
             settings_in_force(kind, dataset, {})
-        DataRoot.from_environment().pull(name, [])  # of no asset: whether it can be had at all
+        Compute.from_environment()
+        root = DataRoot.from_environment()
+        root.require_folders()
+        root.pull(name, [])  # of no asset: whether it can be had at all
+        _check_devices(dataset)
         _check_weights(dataset)
     except (InputError, ModelError) as error:
         raise InputError(f"Dataset {name}: {error}.") from error
@@ -66,10 +73,11 @@ def _check_weights(dataset: Dataset) -> None:
     """Load what is named on a hub; a path or `untrained` is not worth the seconds."""
     from assets.in_force import settings_in_force
     from assets.settings import ImageEncoderSettings, TextEncoderSettings
-    from models.encoders.weights import UNTRAINED, local_path
+    from models.encoders.weights import UNTRAINED, local_path, require_architecture
 
     image, _ = settings_in_force(ImageEncoderSettings, dataset, {})
     text, _ = settings_in_force(TextEncoderSettings, dataset, {})
+    require_architecture(image.image_encoder)
     if image.image_weights != UNTRAINED and local_path(image.image_weights, "image_weights") is None:
         from models.encoders.clip import checkpoint_of
 
@@ -78,6 +86,15 @@ def _check_weights(dataset: Dataset) -> None:
         from models.encoders.sbert import TextEncoder
 
         TextEncoder(text.text_encoder, "cpu", text.text_batch)
+
+
+def _check_devices(dataset: Dataset) -> None:
+    """Look for a device that a setting names; that asks for torch, which is not worth the seconds otherwise."""
+    device = dataset.settings.get("device", "auto")
+    if device not in ("auto", "cpu"):
+        from models.device import device_of
+
+        device_of(str(device))
 
 
 def show(name: str) -> None:
@@ -103,14 +120,7 @@ def show(name: str) -> None:
 
 def why(name: str) -> None:
     """Print in one sentence why the last run failed."""
-    from dagster import DagsterInstance
-
-    from pipeline.reasons import last_run, reason_of
-
-    with DagsterInstance.get() as instance:
-        run_id = last_run(instance, name)
-        reason = reason_of(instance, run_id) if run_id else None
-    raise InputError(reason or f"Dataset {name}: the run did not start; what Dagster says above tells why.")
+    raise InputError(mending.why_failed(name))
 
 
 def collect(_: str) -> None:
@@ -133,15 +143,14 @@ def collect(_: str) -> None:
 
 def _failed_checks(name: str) -> list[str]:
     """The checks of the last run of a dataset that did not pass."""
-    from dagster import DagsterEventType, DagsterInstance
+    from dagster import DagsterInstance
 
-    from pipeline.reasons import last_run
+    from pipeline.reasons import failed_checks, figures_of, last_run
 
     with DagsterInstance.get() as instance:
         run_id = last_run(instance, name)
-        events = instance.all_logs(run_id, DagsterEventType.ASSET_CHECK_EVALUATION) if run_id else []
-    checks = [entry.dagster_event.asset_check_evaluation_data for entry in events if entry.dagster_event]
-    return [f"{check.check_name} of {check.asset_key.to_user_string()}" for check in checks if not check.passed]
+        checks = failed_checks(instance, run_id) if run_id else []
+    return [f"{check.check_name} of {check.asset_key.to_user_string()} ({figures_of(check)})" for check in checks]
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
@@ -150,12 +159,25 @@ COMMANDS: dict[str, Callable[[str], None]] = {
 }  # fmt: skip
 
 
+OF_ONE = {"restore", "rollback", "catch-up"}
+
+
+def require_dataset(name: str) -> None:
+    """Raise InputError, as a sentence for a person, unless the catalogue has a dataset."""
+    try:
+        load_catalogue().dataset(name)
+    except InputError as error:
+        raise InputError(f"Dataset {name}: {error}.") from error
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.commands", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("dataset", nargs="?", default="sample")
     given = parser.parse_args()
     try:
+        if given.command in OF_ONE and given.dataset != mending.EVERY:
+            require_dataset(given.dataset)
         COMMANDS[given.command](given.dataset)
     except InputError as error:
         print(error, file=sys.stderr)

@@ -68,9 +68,21 @@ def catch_up(name: str) -> None:
         stale = out_of_date(defs, root, dataset)
         print(f"{dataset}: {', '.join(stale) or 'nothing'} is out of date.", flush=True)
         if stale and subprocess.run(materialize(dataset, stale)).returncode:
-            failed.append(dataset)
+            failed.append(why_failed(dataset))
     if failed:
-        raise InputError(f"{', '.join(failed)}: the run failed; what Dagster says above tells why.")
+        raise InputError("\n".join(failed))
+
+
+def why_failed(dataset: str) -> str:
+    """Why the last run of a dataset failed, in one sentence."""
+    from dagster import DagsterInstance
+
+    from pipeline.reasons import last_run, reason_of
+
+    with DagsterInstance.get() as instance:
+        run_id = last_run(instance, dataset)
+        reason = reason_of(instance, run_id) if run_id else None
+    return reason or f"Dataset {dataset}: the run did not start; what Dagster says above tells why."
 
 
 def materialize(dataset: str, assets: Sequence[str]) -> list[str]:

@@ -20,11 +20,41 @@ def reason_of(instance: dg.DagsterInstance, run_id: str, quoting: bool = True) -
             given = getattr(data, "user_failure_data", None)
             if given and given.description:
                 return str(given.description)
+            if data and data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
+                return _refused(instance, run_id)
             if data and data.error:
                 return _innermost(data.error, quoting)
             if event and event.message and kind == DagsterEventType.RUN_FAILURE:
                 return event.message
     return None
+
+
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
+    """The checks of a run that did not pass."""
+    entries = instance.all_logs(run_id, DagsterEventType.ASSET_CHECK_EVALUATION)
+    checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
+    return [check for check in checks if not check.passed]
+
+
+def figures_of(check: dg.AssetCheckEvaluation) -> str:
+    """The numbers behind a check; words may be of the data, and are left out."""
+    facts = {name: value.value for name, value in check.metadata.items()}
+    numbers = [f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float)]
+    return ", ".join(numbers) or "no figures"
+
+
+def _refused(instance: dg.DagsterInstance, run_id: str) -> str:
+    """Which blocking checks a run did not pass, and what to do about it."""
+    failed = [check for check in failed_checks(instance, run_id) if check.blocking]
+    found = "; ".join(
+        f"{check.asset_key.to_user_string()} has failed its check {check.check_name} ({figures_of(check)})"
+        for check in failed
+    )
+    dataset = failed[0].partition
+    return (
+        f"Dataset {dataset}: {found}, and nothing is built on it: run it again when data or settings are mended, or "
+        f"`make restore DATASET={dataset}` takes the table before."
+    )
 
 
 def last_run(instance: dg.DagsterInstance, dataset: str) -> str | None:
@@ -38,8 +68,6 @@ def _innermost(error: SerializableErrorInfo, quoting: bool) -> str:
     while error.cause is not None:
         error = error.cause
     sentence = error.message.strip().partition("Failure: ")[2]
-    if error.cls_name == "DagsterAssetCheckFailedError":
-        return " ".join(error.message.partition("Error: ")[2].split())
     if sentence or quoting:
         return sentence or error.message.strip() or "it failed"
     return f"{error.cls_name or 'An error'} that was not foreseen; the page of the run says more."

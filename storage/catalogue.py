@@ -7,6 +7,7 @@ import difflib
 import os
 import re
 import reprlib
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,7 +70,7 @@ class Catalogue:
             InputError: there is no such dataset, or its entry has a wrong key or value.
         """
         if name not in self.entries:
-            raise InputError(f"there is no dataset {name!r} in the catalogue{self._closest(name)}")
+            raise InputError(f"there is no dataset {name!r} in the catalogue{closest_to(name, self.names)}")
         file, entry = self.entries[name]
         if not isinstance(entry, dict):
             raise InputError(f"{file.name}, dataset {name}: an entry is a mapping with format, reviews and metadata")
@@ -84,11 +85,12 @@ class Catalogue:
         places = {key: _place(getattr(dataset, key), dataset, file.parent) for key in ("reviews", "metadata", "images")}
         return dataset.model_copy(update=places)
 
-    def _closest(self, name: str) -> str:
-        """The names most like one that is not there, as the end of a sentence; nothing where none is like it."""
-        names = {known.lower(): known for known in self.names}
-        closest = [names[match] for match in difflib.get_close_matches(name.lower(), names)]
-        return f"; the closest to it: {', '.join(closest)}" if closest else ""
+
+def closest_to(name: str, known: Collection[str]) -> str:
+    """The names most like one that is not there, as the end of a sentence; nothing where none is like it."""
+    names = {each.lower(): each for each in known}
+    closest = [names[match] for match in difflib.get_close_matches(name.lower(), names)]
+    return f"; the closest to it: {', '.join(closest)}" if closest else ""
 
 
 def load_catalogue(file: Path | None = None) -> Catalogue:
@@ -105,8 +107,18 @@ def load_catalogue(file: Path | None = None) -> Catalogue:
     entries: dict[str, tuple[Path, object]] = {}
     for path in files:
         if path.exists() or path == required:
-            entries |= {name: (path.absolute(), entry) for name, entry in _read(path).items()}
+            for name, entry in _read(path).items():
+                entries[name] = path.absolute(), _laid_over(entries[name][1], entry) if name in entries else entry
     return Catalogue(entries)
+
+
+def _laid_over(listed: object, entry: object) -> object:
+    """An entry with what it does not say itself taken from the one of its name that was listed before."""
+    if not isinstance(listed, dict) or not isinstance(entry, dict):
+        return entry
+    before, own = listed.get("settings", {}), entry.get("settings", {})
+    settings = {**before, **own} if isinstance(before, dict) and isinstance(own, dict) else own
+    return {**listed, **entry, "settings": settings}
 
 
 def first_mistake(error: pydantic.ValidationError) -> str:
@@ -117,7 +129,8 @@ def first_mistake(error: pydantic.ValidationError) -> str:
         return f"there is no setting {_shown(setting)}"
     if mistake["type"] == "missing":
         return f"{setting!r} is missing"
-    return f"{_shown(setting)} is {_shown(mistake['input'])}: {mistake['msg'][0].lower()}{mistake['msg'][1:]}"
+    what = mistake["msg"].removeprefix("Value error, ")
+    return f"{_shown(setting)} is {_shown(mistake['input'])}: {what[0].lower()}{what[1:]}"
 
 
 def _shown(value: object) -> str:
@@ -158,9 +171,15 @@ def _read(path: Path) -> dict[str, object]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         place = getattr(error, "problem_mark", None)
         line = f", line {place.line + 1}" if place else ""
-        mistake = error.problem if isinstance(error, _KeyTwiceError) else "this is not YAML"
+        mistake = "this is not YAML"
+        if isinstance(error, _KeyTwiceError):
+            mistake = str(error.problem)
+        elif isinstance(error, yaml.composer.ComposerError) and error.problem:  # an alias of what is in another file
+            mistake = error.problem
         raise InputError(f"{path.name}{line}: {mistake}") from None
-    datasets = content.get("datasets") if isinstance(content, dict) else None
+    datasets = content.get("datasets", ()) if isinstance(content, dict) else content
+    if datasets is None:  # the last one was taken out
+        return {}
     if not isinstance(datasets, dict):
         raise InputError(f"{path.name}: the file holds one mapping, 'datasets', from names to entries")
     for name in datasets:
@@ -176,4 +195,4 @@ def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
     source = source.replace("{category}", dataset.name.split("-", 1)[-1])
     if re.match(r"[a-z][a-z0-9+.-]+:", source):
         return source
-    return os.path.normpath(folder / source)
+    return os.path.normpath(folder / Path(source).expanduser())

@@ -86,6 +86,16 @@ class DataRoot:
         """The folder of what is not finished yet, always local: `REC_WORK`, or `.work/` below the root."""
         return _work(self.mirror.work if self.mirror else self.root / ".work")
 
+    def require_folders(self) -> None:
+        """Raise InputError where there can be no folder of finished or of unfinished work."""
+        for setting, folder in (("REC_DATA", self.root), ("REC_WORK", self.work)):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise InputError(
+                    f"{folder} cannot be a folder ({error.strerror}); let {setting} name another"
+                ) from error
+
     def pull(self, dataset: str, assets: Collection[str] | None = None) -> None:
         """Bring here what a remote has of a dataset, or of some of its assets alone, once a process and dataset."""
         if self.mirror:

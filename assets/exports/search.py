@@ -37,5 +37,9 @@ def search(folder: Path, user_id: str, k: int) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    for item_id, score in search(Path(__file__).parent, sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10):
+    try:
+        found = search(Path(__file__).parent, sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+    except KeyError:
+        raise SystemExit(f"there is no user {sys.argv[1]!r}") from None
+    for item_id, score in found:
         print(f"{item_id}\t{score:.4f}")

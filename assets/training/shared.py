@@ -27,10 +27,10 @@ from assets.in_force import settings_in_force
 from assets.interactions.splits import VALIDATION
 from assets.settings import ModelSettings
 from assets.stage import common_numbering, refuse_failed
-from assets.training.assets import inputs_of
 from assets.training.configured import configured, tuned_values
 from assets.training.fit import descend, on_processors, saved_model, train_set
 from assets.training.held_out import HeldOut
+from assets.training.inputs import inputs_of
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.errors import ModelError
 from models.team import TIMEOUT_S, Team, joined

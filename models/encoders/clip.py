@@ -19,7 +19,7 @@ from models.device import devices_of
 from models.encoders.lanes import Halving, Lane, through_lanes
 from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decoded
 from models.encoders.precision import DTYPES, dtype_of
-from models.encoders.weights import UNTRAINED, local_path
+from models.encoders.weights import UNTRAINED, local_path, require_architecture
 from models.errors import ModelError
 
 UNTRAINED_SEED = 0
@@ -57,7 +57,7 @@ class ImageEncoder:
         precision: str = "auto",
         workers: int | None = None,
     ):
-        _require_known(architecture)
+        require_architecture(architecture)
         devices = devices_of(device)
         self.dtype = dtype_of(precision, devices[0], "image_precision")
         self.batch_size, self.workers = batch_size, workers or cores()
@@ -123,13 +123,8 @@ def preprocessing_of(architecture: str, weights: str) -> Preprocessing:
     Raises:
         ModelError: as the encoder does.
     """
-    _require_known(architecture)
+    require_architecture(architecture)
     return _load(architecture, weights, torch.float32)[1]
-
-
-def _require_known(architecture: str) -> None:
-    if architecture not in open_clip.list_models():
-        raise ModelError(f"image_encoder is {architecture!r}, and open_clip has no such architecture")
 
 
 def _load(architecture: str, weights: str, dtype: torch.dtype) -> tuple[open_clip.CLIP, Preprocessing]:

@@ -12,6 +12,16 @@ UNTRAINED = "untrained"
 PACKAGE = "package:"
 
 
+def require_architecture(name: str) -> None:
+    """Raise ModelError unless open_clip or this project has such an architecture of an image encoder."""
+    found = find_spec("open_clip")
+    assert found is not None
+    assert found.submodule_search_locations
+    folders = [Path(found.submodule_search_locations[0]) / "model_configs", Path(__file__).parent]
+    if not any(path.stem == name for folder in folders for path in folder.glob("*.json")):
+        raise ModelError(f"image_encoder is {name!r}, and open_clip has no such architecture")
+
+
 def is_path(place: str) -> bool:
     """Whether a setting means a file or folder rather than a name on a hub."""
     return place.startswith(("/", "./", "../", "~")) or Path(place).exists()

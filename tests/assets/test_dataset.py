@@ -45,7 +45,7 @@ def test_a_setting_of_another_asset_is_passed_over() -> None:
     ("settings", "given", "sentence"),
     [
         ({"usercore": 3}, {}, "the catalogue's settings have 'usercore', which no asset has"),
-        ({"force": True}, {}, "the catalogue's settings have 'force', which no asset has"),
+        ({"force": True}, {}, "the catalogue's settings have 'force', which belongs to the config of one run"),
         ({"user_core": "many"}, {}, "the setting 'user_core' is 'many'"),
         ({"user_core": 0}, {}, "the setting 'user_core' is 0: input should be greater than or equal to 1"),
         ({}, {"item_core": -1}, "the setting 'item_core' is -1"),

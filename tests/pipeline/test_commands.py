@@ -1,8 +1,10 @@
 """The command line around a run, in processes of its own."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,11 @@ def test_importing_the_definitions_loads_no_heavy_library() -> None:
         ("smaple", "Dataset smaple: there is no dataset 'smaple' in the catalogue"),
         ("no_file", "Dataset no_file: 'reviews' names "),
         ("wrong_key", "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'."),
-        ("wrong_setting", "Dataset wrong_setting: the catalogue's settings have 'usercore', which no asset has."),
+        (
+            "wrong_setting",
+            "Dataset wrong_setting: the catalogue's settings have 'usercore', which no asset has; the closest to it: "
+            "user_core",
+        ),
         ("wrong_setting_value", "Dataset wrong_setting_value: the setting 'user_core' is 'many'"),
         ("no_weights", "Dataset no_weights: image_weights is './broken/none.safetensors', and nothing is there."),
         ("no_text_weights", "Dataset no_text_weights: text_encoder 'somebody/unheard-of' cannot be loaded"),
@@ -40,6 +46,42 @@ def test_check_ends_with_one_sentence_alone(dataset: str, sentence: str) -> None
     assert ended.stdout == ""
     assert ended.stderr.startswith(sentence)
     assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ("images: nowhere", "'images' names {folder}/nowhere, and there is no such folder."),
+        ("settings: {image_encoder: Vit-B32}", "image_encoder is 'Vit-B32', and open_clip has no such architecture."),
+        ("settings: {device: 'cuda:99'}", "device is 'cuda:99', and this machine has none of that name."),
+        ("settings: {processes: 3}", "the setting 'processes' is 3: it must divide dim, which is 64."),
+        ("settings: {split_points: [5]}", "the setting 'split_points' is [5]: it holds two times, the"),
+    ],
+)
+def test_what_would_only_fail_later_is_refused_before(tmp_path: Path, entry: str, sentence: str) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(
+        f"datasets:\n  shop:\n    format: amazon2023\n    reviews: 'sample:'\n    metadata: 'sample:'\n    {entry}\n"
+    )
+    ended = command("-m", "pipeline.commands", "check", "shop", REC_DATASETS=own, REC_DATA=tmp_path / "data")
+    assert ended.stderr.startswith(f"Dataset shop: {sentence.format(folder=tmp_path)}")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_surroundings_that_cannot_be_are_refused_before(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    ended = command("-m", "pipeline.commands", "check", "sample", REC_DATA=tmp_path / "file")
+    told = f"Dataset sample: {tmp_path}/file cannot be a folder (File exists); let REC_DATA name another.\n"
+    assert ended.stderr == told
+    ended = command("-m", "pipeline.commands", "check", "sample", REC_COMPUTE="rayy")
+    assert ended.stderr.startswith("Dataset sample: REC_COMPUTE is 'rayy', and takes local, ray, or ray:HOST:PORT")
+
+
+@pytest.mark.parametrize("name", ["restore", "rollback", "catch-up"])
+def test_a_name_that_is_misspelt_is_told_by_whatever_takes_one(name: str) -> None:
+    ended = command("-m", "pipeline.commands", name, "sampel")
+    told = "Dataset sampel: there is no dataset 'sampel' in the catalogue; the closest to it: sample.\n"
+    assert (ended.returncode, ended.stderr) == (1, told)
 
 
 def test_check_lets_the_sample_pass() -> None:
@@ -95,3 +137,34 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
     assert said.stderr == (
         "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023.\n"
     )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_waits_for_a_server_says_so_and_ends_when_told(tmp_path: Path, number: signal.Signals) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("datasets: {shop: {format: amazon2023, reviews: 'http://127.0.0.1:9/r', metadata: 'sample:'}}")
+    (tmp_path / "home").mkdir()
+    places = {"REC_DATASETS": own, "REC_DATA": tmp_path / "data", "DAGSTER_HOME": tmp_path / "home"}
+    arguments = ["asset", "materialize", "-m", "pipeline.definitions", "--select", "raw_reviews", "--partition", "shop"]
+    program = f"""
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell has ignored for what it runs beside itself
+sys.argv[1:] = {arguments}
+runpy.run_module("dagster", run_name="__main__")
+"""
+    run = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env=os.environ | {name: str(place) for name, place in places.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert run.stdout is not None
+    assert any("tried again in 60 s, if the run is not ended before" in line for line in run.stdout)
+    told = time.monotonic()
+    run.send_signal(number)
+    run.communicate(timeout=60)
+    assert time.monotonic() - told < 15
+    assert run.returncode != 0

@@ -245,7 +245,7 @@ class TestFiles:
             (b"datasets: {a: 2014-99-99}", "datasets.yaml: this is not YAML"),
             (b"datasets: !!python/object/apply:os.getcwd []", "datasets.yaml, line 1: this is not YAML"),
             (b"[" * 5000, "datasets.yaml: this is not YAML"),
-            (b"", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
+            (b"datasets: {a: *shop}", "datasets.yaml, line 1: found undefined alias 'shop'"),
             (b"datasets: [a, b]", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
             (b"just words", "datasets.yaml: the file holds one mapping, 'datasets', from names to entries"),
         ],
@@ -256,6 +256,27 @@ class TestFiles:
         with pytest.raises(InputError) as caught:
             load_catalogue(file)
         assert str(caught.value) == message
+
+    @pytest.mark.parametrize("content", ["", "datasets:\n"])
+    def test_a_file_whose_last_entry_was_taken_out_names_none(self, tmp_path: Path, content: str) -> None:
+        (tmp_path / "datasets.yaml").write_text(content)
+        assert load_catalogue(tmp_path / "datasets.yaml").names == []
+
+    def test_a_local_entry_is_laid_over_the_one_of_its_name(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(module, "PROJECT_ROOT", tmp_path)
+        places = "format: amazon2018, reviews: 'https://x.org/r', metadata: 'https://x.org/m'"
+        (tmp_path / "datasets.yaml").write_text(
+            f"datasets:\n  shop: {{{places}, settings: {{user_core: 5, item_core: 5}}}}\n"
+        )
+        (tmp_path / "datasets.local.yaml").write_text(
+            "datasets: {shop: {enabled: true, metadata: mine.jsonl, settings: {user_core: 3}}}"
+        )
+        shop = load_catalogue().dataset("shop")
+        assert (shop.format, shop.reviews, shop.enabled) == ("amazon2018", "https://x.org/r", True)
+        assert shop.metadata == str(tmp_path / "mine.jsonl")
+        assert shop.settings == {"user_core": 3, "item_core": 5}
 
     def test_local_entries_come_after_the_project_s_and_replace_them(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
