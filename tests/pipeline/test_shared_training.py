@@ -86,7 +86,7 @@ def assert_made(done: subprocess.CompletedProcess[str], out: Path, alone: SavedM
     assert facts["bytes_a_step"]["gradients"] == 4 * 16 * sum(
         alone.tensors[f"weights.fusion.project_{view}.weight"].shape[1] for view in ("visual", "textual")
     )
-    assert Path(facts["path"]) == out / facts["version"]
+    assert Path(facts["path"]).resolve() == out / facts["version"]
     assert_same(read_model(out / facts["version"] / "softmax-0"), alone)
 
 
