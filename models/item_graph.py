@@ -19,6 +19,9 @@ EXACT_UP_TO = 200_000
 BLOCK_ENTRIES = 2**24  # 64 MB of similarities at a time, and ten times that where all of them tie
 # Width of the graph that is searched, and how many candidates are kept open while it is built and searched.
 CONNECTIVITY, EXPANSION = 16, 128
+# Rows that one thread puts in before others join: rows put in at once do not see each other, and in a small index
+# these are many of those they should be linked to.
+FIRST_ROWS = 1024
 NOISE = 1e-3  # length, where vectors have 1
 
 
@@ -88,7 +91,7 @@ def exact_neighbours(vectors: Tensor, k: int) -> np.ndarray:
 def approximate_neighbours(vectors: Tensor, k: int) -> np.ndarray:
     """Nearly the same by a navigable small-world graph: Malkov and Yashunin, TPAMI 2018, as `usearch` has it.
 
-    One torch thread gives the same neighbours every time; several may differ in some.
+    One torch thread gives the same neighbours every time; several may differ in some, of many rows.
 
     Args:
         vectors: float32 [n, d]; k: at most n − 1.
@@ -118,7 +121,7 @@ def near_index(vectors: np.ndarray, metric: str, expansion: int, threads: int, l
     Args:
         vectors: float32 [n, d], of about `length`.
         metric: usearch's name of it, "ip" or "cos".
-        threads: one gives the same index every time; 0 takes all cores.
+        threads: one gives the same index every time, as any number does up to FIRST_ROWS rows; 0 takes all cores.
     """
     rows, dim = vectors.shape
     index = Index(
@@ -130,7 +133,10 @@ def near_index(vectors: np.ndarray, metric: str, expansion: int, threads: int, l
         expansion_search=expansion,
     )
     noise = torch.randn(rows, dim, generator=torch.Generator().manual_seed(0)).numpy()
-    index.add(np.arange(rows), vectors + noise * np.float32(NOISE * length / dim**0.5), threads=threads)
+    told_apart = vectors + noise * np.float32(NOISE * length / dim**0.5)
+    numbers = np.arange(rows)
+    index.add(numbers[:FIRST_ROWS], told_apart[:FIRST_ROWS], threads=1)
+    index.add(numbers[FIRST_ROWS:], told_apart[FIRST_ROWS:], threads=threads)
     return index
 
 

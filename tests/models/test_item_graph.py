@@ -117,8 +117,16 @@ def test_many_items_are_joined_by_the_approximate_way() -> None:
 
 def test_one_thread_finds_the_same_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    vectors = clusters(items=1000, dim=16, count=3)
+    vectors = clusters(items=3000, dim=16, count=3)
     np.testing.assert_array_equal(approximate_neighbours(vectors, 10), approximate_neighbours(vectors, 10))
+
+
+def test_of_few_items_many_threads_find_what_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, found = clusters(items=1000, dim=16, count=10), []
+    for threads in (1, 16, 16, 16):
+        monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
+        found.append(approximate_neighbours(vectors, 10))
+    assert all((again == found[0]).all() for again in found)
 
 
 def test_a_smaller_graph_is_cut_from_the_same_lists() -> None:
