@@ -20,6 +20,7 @@ class VectorSettings(BaseModel):
     visual_weight: float = Field(
         0.5, ge=0, le=1, description="Weight of nearness by picture in that graph; the rest is nearness by text."
     )
+    initial_std: float = Field(0.1, gt=0, description="Standard deviation of ID vectors before training.")
     score: Literal["dot", "cosine"] = Field("dot", description="How the vectors of a user and an item are compared.")
 
 

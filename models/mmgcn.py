@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.config import RecommenderConfig
 from models.fusion import Modality
 from models.propagation import SparseMatrix, symmetric_product
-from models.recommender import INITIAL_STD, VectorModel
+from models.recommender import VectorModel
 
 
 class Mmgcn(VectorModel):
@@ -37,8 +37,8 @@ class Mmgcn(VectorModel):
         super().__init__()
         self.config, self.users, self.items, self.fusion = config, users, items, None
         self.id = nn.Embedding(users + items, config.dim)
-        nn.init.normal_(self.id.weight, std=INITIAL_STD)
-        self.views = nn.ModuleList(_View(modality, users, config.dim, config.layers) for modality in modalities)
+        nn.init.normal_(self.id.weight, std=config.initial_std)
+        self.views = nn.ModuleList(_View(modality, users, config) for modality in modalities)
         self._graph = _MeanOfNeighbours(adjacency)
 
     def of_batch(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,11 +62,12 @@ class _View(nn.Module):
 
     features: Tensor
 
-    def __init__(self, modality: Modality, users: int, dim: int, layers: int):
+    def __init__(self, modality: Modality, users: int, config: RecommenderConfig):
         super().__init__()
+        dim, layers = config.dim, config.layers
         self.register_buffer("features", modality.features, persistent=False)
         self.preference = nn.Embedding(users, dim)
-        nn.init.normal_(self.preference.weight, std=INITIAL_STD)
+        nn.init.normal_(self.preference.weight, std=config.initial_std)
         self.project = nn.Linear(modality.features.shape[1], dim)
         self.aggregate, self.keep, self.combine = (
             nn.ModuleList(nn.Linear(dim, dim, bias=bias) for _ in range(layers)) for bias in (False, True, True)

@@ -17,8 +17,6 @@ from models.errors import ModelError
 from models.fusion import Fusion
 from models.propagation import Propagation, SparseMatrix, symmetric_product
 
-INITIAL_STD = 0.1
-
 
 class VectorModel(nn.Module, ABC):
     """Users and items as vectors whose product is a preference: what the trainer trains."""
@@ -92,7 +90,7 @@ class Recommender(VectorModel):
         self.item_id = nn.Embedding(items, own) if config.use_id else None
         self.fusion = fusion
         for table in filter(None, (self.user_id, self.item_id)):
-            nn.init.normal_(table.weight, std=INITIAL_STD)
+            nn.init.normal_(table.weight, std=config.initial_std)
         self._adjacency, self._item_graph = adjacency, item_graph
         self._propagation: Propagation | None = None
         self._likeness: SparseMatrix | None = None

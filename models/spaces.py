@@ -30,6 +30,7 @@ class OneOf:
 Space: TypeAlias = dict[str, Between | OneOf]
 
 DESCENT: Space = {"learning_rate": Between(5e-4, 2e-2), "l2": Between(1e-6, 1e-1)}
+INITIAL_STD: Space = {"initial_std": OneOf((0.01, 0.1))}
 SCORE: Space = {"score": OneOf(("dot", "cosine"))}
 LAYERS: Space = {"layers": OneOf((1, 2, 3))}
 ITEM_GRAPH: Space = {
@@ -47,19 +48,16 @@ BY_LOSS: dict[Loss, Space] = {
 }
 # The first trials: settings that have served elsewhere, so that few trials are not all spent on finding the region.
 PLAIN = {"layers": 2, "item_graph_layers": 0}
+SHARED = {"softmax_negatives": "shared", "learning_rate": 5e-3, "initial_std": 0.1}
+IN_BATCH = {"softmax_negatives": "in_batch", "learning_rate": 2e-3, "initial_std": 0.01, "logq_weight": 0.5}
 STARTS: dict[Loss, tuple[dict[str, Any], ...]] = {
     "bpr": (
-        PLAIN | {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot"},
-        PLAIN | {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot"},
+        PLAIN | {"learning_rate": 2e-3, "l2": 1e-3, "score": "dot", "initial_std": 0.01},
+        PLAIN | {"learning_rate": 5e-3, "l2": 1e-4, "score": "dot", "initial_std": 0.1},
     ),
     "softmax": tuple(
-        PLAIN | {"learning_rate": rate, "l2": 1e-4, "temperature": 0.2, "softmax_negatives": negatives, "score": score}
-        for rate, negatives, score in (
-            (5e-3, "shared", "dot"),
-            (2e-3, "in_batch", "cosine"),
-            (5e-3, "shared", "cosine"),
-            (2e-3, "in_batch", "dot"),
-        )
+        PLAIN | {"l2": 1e-4, "temperature": 0.2, "score": score} | negatives
+        for negatives, score in ((SHARED, "dot"), (IN_BATCH, "cosine"), (SHARED, "cosine"), (IN_BATCH, "dot"))
     ),
 }
 
@@ -79,7 +77,7 @@ def searched_version() -> str:
 def space_of(model: str, loss: Loss) -> Space:
     """What is searched for a learned model under a loss."""
     kind = LEARNED[model]
-    space = DESCENT | SCORE | BY_LOSS[loss]
+    space = DESCENT | INITIAL_STD | SCORE | BY_LOSS[loss]
     if "layers" not in kind.made_of:
         space |= LAYERS
     if kind.item_graph:

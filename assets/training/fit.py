@@ -197,6 +197,6 @@ def shown(fits: list[SavedModel]) -> dict[str, Any]:
     settings = {
         f"chosen/{loss}/{name}": config[name]
         for loss, config in first.items()
-        for name in ("learning_rate", "l2", "layers", "score", "temperature", "softmax_negatives")
+        for name in ("learning_rate", "l2", "initial_std", "layers", "score", "temperature", "softmax_negatives")
     }
     return of_each | settings | {"curves": training_curves(fits)}

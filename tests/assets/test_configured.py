@@ -77,15 +77,16 @@ def test_only_a_model_that_is_made_for_it_has_layers_over_the_item_graph() -> No
 def test_what_is_given_is_not_searched() -> None:
     assert free_space("lightgcn", "bpr", LearnedSettings(l2=0.1, dim=32)) == {
         "learning_rate": Between(5e-4, 2e-2),
+        "initial_std": OneOf((0.01, 0.1)),
         "score": OneOf(("dot", "cosine")),
         "layers": OneOf((1, 2, 3)),
     }
-    everything = LearnedSettings(l2=0.1, learning_rate=0.1, score="dot", layers=2)
+    everything = LearnedSettings(l2=0.1, learning_rate=0.1, initial_std=0.1, score="dot", layers=2)
     assert free_space("lightgcn", "bpr", everything) == {}
 
 
 def test_what_a_name_fixes_is_not_searched() -> None:
-    descent = {"learning_rate", "l2", "score"}
+    descent = {"learning_rate", "l2", "initial_std", "score"}
     softmax = descent | {"temperature", "softmax_negatives", "logq_weight"}
     near = {"item_graph_layers", "knn_k", "visual_weight"}
     assert set(free_space("gated_lightgcn", "bpr", LearnedSettings())) == descent

@@ -250,7 +250,7 @@ def test_the_best_is_the_earliest_of_equals() -> None:
     assert best_of(trials) is trials[1]
 
 
-EVERYWHERE = {"learning_rate", "l2", "score"}
+EVERYWHERE = {"learning_rate", "l2", "initial_std", "score"}
 OF_SOFTMAX = {"temperature", "softmax_negatives", "logq_weight"}
 OF_ITEM_GRAPH = {"item_graph_layers", "knn_k", "visual_weight"}
 
