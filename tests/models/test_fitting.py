@@ -132,6 +132,17 @@ def test_the_seed_decides_the_first_weights(model: str) -> None:
     assert not np.allclose(first, other)
 
 
+@pytest.mark.parametrize("model", LEARNED)
+def test_id_vectors_are_drawn_as_wide_as_asked_and_nothing_else_is(model: str) -> None:
+    narrow, wide = (new_model(configured(model, initial_std=std), DATA, seed=1).state_dict() for std in (0.02, 0.2))
+    drawn = {name for name in narrow if name.split(".")[-2] in ("user_id", "item_id", "id", "preference")}
+    for name, weight in narrow.items():
+        np.testing.assert_allclose(wide[name], (10 if name in drawn else 1) * weight, rtol=1e-6)
+    numbers = torch.cat([narrow[name].flatten() for name in drawn])
+    assert len(numbers) >= USERS * DIM
+    assert numbers.std().item() == pytest.approx(0.02, rel=0.3)  # of 40 numbers it is known to a ninth of itself
+
+
 def test_an_item_of_vbpr_is_half_id_and_half_picture() -> None:
     model = recommender("vbpr")
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
