@@ -26,7 +26,8 @@ class Budget:
 
     Attributes:
         trials: configurations tried.
-        seconds: after so many no training is begun, and the one under way ends at its next look at validation.
+        seconds: each rung of the ladder has an equal part of them, and what those before it left. When they are over no
+            training of the rung is begun, and the one under way ends at its next look at validation.
         first_epochs: epochs of every configuration at first; last_epochs: of the one or two that are left.
     """
 
@@ -68,7 +69,7 @@ class Trial:
 
 
 class _TimeIsUp(Exception):  # noqa: N818
-    """The search has used its seconds."""
+    """A rung of the search has used its seconds."""
 
 
 def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed: int, run: Run) -> list[Trial]:
@@ -88,26 +89,33 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     if not space:
         budget = replace(budget, trials=1)
     trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
-    ends = time.perf_counter() + budget.seconds
-    alive, rungs = list(trials), list(budget.rungs())
-    try:
-        for count, epochs in rungs:
-            alive.sort(key=lambda trial: -trial.value)
-            for trial in alive[count:]:
-                trial.ended = "worse"
-            alive = alive[:count]
-            for trial in alive:
-                _train(trial, epochs, ends, run)
-                if trial.ended != "failed" and (count, epochs) == rungs[-1]:
-                    trial.ended = "complete"
-            alive = [trial for trial in alive if trial.ended != "failed"]
-    except _TimeIsUp:
-        pass
+    started, alive, rungs = time.perf_counter(), list(trials), list(budget.rungs())
+    for rung, (count, epochs) in enumerate(rungs, start=1):
+        alive.sort(key=lambda trial: -trial.value)
+        for trial in alive[count:]:
+            trial.ended = "worse" if trial.ended == "complete" else trial.ended
+        alive = _trained(alive[:count], epochs, started + budget.seconds * rung / len(rungs), run)
     tried = [trial for trial in trials if trial.epochs or trial.ended == "failed"]
     if not any(trial.epochs and trial.ended != "failed" for trial in tried):
         why = next((f": {trial.error}" for trial in tried if trial.error), "; raise 'tuning_seconds'")
         raise ModelError(f"tuning came to no look at validation{why}")
     return tried
+
+
+def _trained(trials: list[Trial], epochs: int, ends: float, run: Run) -> list[Trial]:
+    """Train configurations one after the other until the clock shows `ends`; those that go on.
+
+    What was not begun before is out, unless nothing was: then no time was left to tell them apart by.
+    """
+    begun = 0
+    for trial in trials:
+        trial.ended = "time"
+    for trial in trials:
+        if time.perf_counter() > ends:
+            break
+        _train(trial, epochs, ends, run)
+        begun += 1
+    return [trial for trial in trials[: begun or None] if trial.ended != "failed"]
 
 
 def _train(trial: Trial, epochs: int, ends: float, run: Run) -> None:
@@ -116,13 +124,14 @@ def _train(trial: Trial, epochs: int, ends: float, run: Run) -> None:
 
     def look(epoch: int, value: float) -> None:
         trial.value, trial.epochs = max(trial.value, value), max(trial.epochs, epoch)
-        if time.perf_counter() > ends:
+        if epoch < epochs and time.perf_counter() > ends:
             raise _TimeIsUp
 
-    if begun > ends:
-        raise _TimeIsUp
     try:
         run(trial.values, epochs, look)
+        trial.ended = "complete"
+    except _TimeIsUp:
+        pass
     except ModelError as error:  # such as scores that are no numbers
         trial.ended, trial.error = "failed", str(error)
     finally:

@@ -46,7 +46,7 @@ NAMES = (*LEARNED, *COUNTED, "blend")
 @dataset_asset(
     group="training",
     kinds={"optuna", "pytorch"},
-    code_version="2",
+    code_version="3",
     reuse=True,
     core_alone=True,
     pool=GPU,

@@ -159,9 +159,26 @@ def test_seconds_are_those_of_all_rungs(by_the_clock: Run) -> None:
     assert facts(searched(by_the_clock, 4, epochs=(5, 15), seconds=100)) == expected
 
 
-def test_the_clock_ends_a_training_at_its_next_look_and_no_other_is_begun(by_the_clock: Run) -> None:
-    # The last is the best: it is cut while it is trained on, at its second look, when 60 seconds are gone.
-    expected = [(5, 10, "worse"), (1005, 10, "worse"), (2005, 10, "time"), (3010, 30, "time")]
+def test_each_rung_has_its_part_of_the_seconds(by_the_clock: Run) -> None:
+    # Until 60 s seven are begun, the last one at 60 s; until 120 s two of the best three, the second one at 100 s; from
+    # 130 s on the best is trained until its first look after 180 s, that at 30 epochs.
+    trials = searched(by_the_clock, 9, epochs=(5, 45), seconds=180)
+    assert facts(trials) == [
+        *((1000 * number + 5, 10, "worse") for number in range(4)),
+        (4005, 10, "time"),
+        (5015, 40, "worse"),
+        (6030, 100, "time"),
+    ]
+
+
+def test_the_clock_ends_a_training_at_its_next_look(by_the_clock: Run) -> None:
+    trials = searched(by_the_clock, 4, epochs=(5, 15), seconds=45)
+    assert facts(trials) == [(5, 10, "worse"), (1005, 10, "time"), (2010, 30, "time")]
+    assert [trial.epochs for trial in trials] == [5, 5, 10]
+
+
+def test_a_training_that_ends_when_the_clock_does_is_complete(by_the_clock: Run) -> None:
+    expected = [(5, 10, "worse"), (1005, 10, "time"), (2015, 40, "complete")]
     assert facts(searched(by_the_clock, 4, epochs=(5, 15), seconds=55)) == expected
 
 
@@ -170,20 +187,22 @@ def test_no_training_is_begun_when_the_time_ran_out_between_two(monkeypatch: pyt
     monkeypatch.setattr("models.tuning.time", clock)
 
     def run(values: Values, epochs: int, look: Look) -> None:
-        calls.append(values["number"])
+        calls.append((values["number"], epochs))
         look(epochs, 0.5)
         clock.now += 10
 
-    assert facts(searched(run, 4, seconds=15)) == [(0.5, 10, "time"), (0.5, 10, "time")]
-    assert calls == [0, 1]
+    assert facts(searched(run, 4, seconds=15)) == [(0.5, 20, "complete")]
+    assert calls == [(0, 5), (0, 100)]
 
 
 def test_a_trial_that_was_not_begun_is_none(by_the_clock: Run) -> None:
-    assert facts(searched(by_the_clock, 4, seconds=15)) == [(5, 10, "time"), (1005, 10, "time")]
+    assert facts(searched(by_the_clock, 4, seconds=35)) == [(5, 10, "time"), (1010, 30, "time")]
 
 
-def test_a_trial_that_was_cut_has_come_as_far_as_its_last_look(by_the_clock: Run) -> None:
-    assert [trial.epochs for trial in searched(by_the_clock, 4, epochs=(5, 15), seconds=55)] == [5, 5, 5, 10]
+def test_where_no_time_is_left_for_a_rung_the_best_before_it_is_the_best(by_the_clock: Run) -> None:
+    trials = searched(by_the_clock, 9, epochs=(5, 45), seconds=5)
+    assert facts(trials) == [(5, 10, "time")]
+    assert best_of(trials) is trials[0]
 
 
 def test_a_trial_that_breaks_down_has_failed_and_the_search_goes_on() -> None:
