@@ -149,8 +149,24 @@ def _largest_of_rows(matrix: sp.csr_matrix, k: int) -> sp.csr_matrix:
 
 
 @dataclass(frozen=True)
+class ZScores:
+    """What another scorer says, with mean 0 and deviation 1 over each user's items: so two can be added."""
+
+    of: Scorer
+
+    @property
+    def items(self) -> int:
+        return self.of.items
+
+    def write(self, users: np.ndarray, out: Tensor) -> None:
+        """The z-scores for some users; see `models.ranking.Scorer`."""
+        self.of.write(users, out)
+        out.copy_(z_scores(out))
+
+
+@dataclass(frozen=True)
 class Blend:
-    """w·z₁ + (1 − w)·z₂ with the z-scores of each user's scores, so that neither model's scale decides.
+    """w·s₁ + (1 − w)·s₂; of `ZScores`, so that neither model's scale decides.
 
     Attributes:
         weight: w, 0 to 1, to be chosen on validation; both ends are one model alone.
@@ -165,11 +181,11 @@ class Blend:
         return self.first.items
 
     def write(self, users: np.ndarray, out: Tensor) -> None:
-        """The blended z-scores for some users; see `models.ranking.Scorer`."""
+        """The blended scores for some users; see `models.ranking.Scorer`."""
         self.first.write(users, out)
-        blended = z_scores(out) * self.weight
+        first = out * self.weight
         self.second.write(users, out)
-        out.copy_(blended.add_(z_scores(out), alpha=1 - self.weight))
+        torch.add(first, out, alpha=1 - self.weight, out=out)
 
 
 def z_scores(scores: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from assets.interactions.splits import VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
-from models.closed_form import Blend, Ease, ItemKnn
+from models.closed_form import Blend, Ease, ItemKnn, ZScores
 from models.ranking import BLOCK_USERS, Scorer
 from models.spaces import COUNTED_SPACES
 from storage.io_managers import Made
@@ -113,9 +113,9 @@ def ndcg_by_weight(first: Scorer, second: Scorer, validation: HeldOut) -> dict[f
     total = dict.fromkeys(WEIGHTS, 0.0)
     for start in range(0, len(validation.users), BLOCK_USERS):
         block = replace(validation, users=validation.users[start : start + BLOCK_USERS])
-        scores = Scored(first, block.users), Scored(second, block.users)
+        one, other = (Scored(ZScores(scorer), block.users) for scorer in (first, second))
         for weight in WEIGHTS:
-            total[weight] += block.ndcg(Blend(*scores, weight)) * len(block.users)
+            total[weight] += block.ndcg(Blend(one, other, weight)) * len(block.users)
     return {weight: value / len(validation.users) for weight, value in total.items()}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import scipy.sparse as sp
 
-from models.closed_form import Blend, Ease, ItemKnn
+from models.closed_form import Blend, Ease, ItemKnn, ZScores
 from models.ranking import Scorer, Vectors
 from storage.models import SavedModel, SavedModels
 
@@ -27,6 +27,6 @@ def scorer_of(model: SavedModel, train: sp.csr_matrix, others: Mapping[str, Save
             assert others is not None
             first = others[config["first"]].main
             second = next(fit for fit in others[config["second"]].fits if fit.name == config["second_fit"])
-            return Blend(scorer_of(first, train), scorer_of(second, train), config["weight"])
+            return Blend(ZScores(scorer_of(first, train)), ZScores(scorer_of(second, train)), config["weight"])
         case _:
             return Vectors(tensors["user_vectors"], tensors["item_vectors"], config["score"])

@@ -15,6 +15,7 @@ from models.closed_form import (
     Blend,
     Ease,
     ItemKnn,
+    ZScores,
     z_scores,
 )
 from models.errors import ModelError
@@ -145,7 +146,7 @@ class Given:
 @given(seed=st.integers(0, 1000), scale=st.floats(0.01, 100), shift=st.floats(-10, 10), weight=st.floats(0, 1))
 def test_a_blend_knows_no_scale(seed: int, scale: float, shift: float, weight: float) -> None:
     first, second = np.random.default_rng(seed).normal(size=(2, 4, 30))
-    blends = (Blend(Given(one), Given(second), weight) for one in (first, first * scale + shift))
+    blends = (Blend(ZScores(Given(one)), ZScores(Given(second)), weight) for one in (first, first * scale + shift))
     plain, moved = (scores_of(blend, np.arange(4)) for blend in blends)
     np.testing.assert_allclose(moved, plain, atol=5e-3)
 
@@ -158,9 +159,9 @@ def test_a_worked_blend() -> None:
         [0.25 * -r15 + 0.75 * r2, 0.75 * -r05, 0.25 * r15 - 0.75 * r05],
         [-0.75 * r05, -0.75 * r05, 0.75 * r2],
     ]
-    mixed = scores_of(Blend(Given(first), Given(second), 0.25), np.array([0, 1]))
+    mixed = scores_of(Blend(ZScores(Given(first)), ZScores(Given(second)), 0.25), np.array([0, 1]))
     np.testing.assert_allclose(mixed, expected, rtol=1e-6)
-    alone = scores_of(Blend(Given(first), Given(second), 1), np.array([0, 1]))
+    alone = scores_of(Blend(ZScores(Given(first)), ZScores(Given(second)), 1), np.array([0, 1]))
     np.testing.assert_array_equal(alone, z_scores(torch.from_numpy(first.astype(np.float32))))
     # 0.1 is no binary fraction: a mean of many is not quite 0.1.
     assert not z_scores(torch.full((1, 1001), 0.1)).any()
