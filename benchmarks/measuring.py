@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -44,9 +45,9 @@ def timed(work: Callable[[], object]) -> np.ndarray:
 
 
 def in_own_process(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Call a module's function in a fresh process."""
-    with get_context("spawn").Pool(1) as pool:
-        return pool.apply(function, arguments)
+    """Call a module's function in a fresh process. It ends by itself: it may have been begun with SIGTERM ignored."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def cost(measure: Callable[[Path], np.ndarray], folder: Path) -> Cost:
