@@ -19,10 +19,10 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
 
+from benchmarks.measuring import in_own_process
 from storage.attempts import Attempts
 from storage.client import FetchLimits
 from storage.decoding import decoded
@@ -75,9 +75,9 @@ def timed(way: Way, urls: Sequence[str], folder: Path) -> tuple[float, set[str]]
     return time.perf_counter() - started, found
 
 
-def in_own_process(way: Way, urls: Sequence[str]) -> tuple[float, set[str]]:
-    with tempfile.TemporaryDirectory() as folder, get_context("spawn").Pool(1) as pool:
-        return pool.apply(timed, (way, urls, Path(folder)))
+def by_itself(way: Way, urls: Sequence[str]) -> tuple[float, set[str]]:
+    with tempfile.TemporaryDirectory() as folder:
+        return in_own_process(timed, way, urls, Path(folder))
 
 
 @contextmanager
@@ -104,8 +104,8 @@ def main() -> None:
     count = parser.parse_args().pictures
     with tempfile.TemporaryDirectory() as folder, far_server(Path(folder)) as server:
         urls = [f"{server}/{number}.jpg" for number in range(count)]
-        rounds = [(in_own_process(threads, urls), in_own_process(ours, urls)) for _ in range(REPEATS)]
-        sequential_s, expected = in_own_process(sequential, urls)
+        rounds = [(by_itself(threads, urls), by_itself(ours, urls)) for _ in range(REPEATS)]
+        sequential_s, expected = by_itself(sequential, urls)
     if len(expected) != count or any(found != expected for ways in rounds for _, found in ways):
         sys.exit("the ways brought different pictures")
     threads_s, ours_s = (median(way[0] for way in ways) for ways in zip(*rounds, strict=True))

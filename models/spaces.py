@@ -29,9 +29,12 @@ class OneOf:
 
 Space: TypeAlias = dict[str, Between | OneOf]
 
-DESCENT: Space = {"learning_rate": Between(5e-4, 2e-2), "l2": Between(1e-6, 1e-1)}
-INITIAL_STD: Space = {"initial_std": OneOf((0.01, 0.1))}
-SCORE: Space = {"score": OneOf(("dot", "cosine"))}
+EVERYWHERE: Space = {
+    "learning_rate": Between(5e-4, 2e-2),
+    "l2": Between(1e-6, 1e-1),
+    "initial_std": OneOf((0.01, 0.1)),
+    "score": OneOf(("dot", "cosine")),
+}
 LAYERS: Space = {"layers": OneOf((1, 2, 3))}
 ITEM_GRAPH: Space = {
     "item_graph_layers": OneOf((0, 1, 2)),
@@ -77,7 +80,7 @@ def searched_version() -> str:
 def space_of(model: str, loss: Loss) -> Space:
     """What is searched for a learned model under a loss."""
     kind = LEARNED[model]
-    space = DESCENT | INITIAL_STD | SCORE | BY_LOSS[loss]
+    space = EVERYWHERE | BY_LOSS[loss]
     if "layers" not in kind.made_of:
         space |= LAYERS
     if kind.item_graph:

@@ -93,7 +93,8 @@ def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed:
     for rung, (count, epochs) in enumerate(rungs, start=1):
         alive.sort(key=lambda trial: -trial.value)
         for trial in alive[count:]:
-            trial.ended = "worse" if trial.ended == "complete" else trial.ended
+            if trial.ended == "complete":
+                trial.ended = "worse"
         alive = _trained(alive[:count], epochs, started + budget.seconds * rung / len(rungs), run)
     tried = [trial for trial in trials if trial.epochs or trial.ended == "failed"]
     if not any(trial.epochs and trial.ended != "failed" for trial in tried):
