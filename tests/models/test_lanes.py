@@ -60,21 +60,38 @@ def test_what_the_jobs_raise_is_raised() -> None:
         list(through_lanes(jobs(), [abs]))
 
 
-def test_a_lane_is_idle_while_it_waits_for_jobs_and_only_then() -> None:
+def test_a_lane_is_idle_while_it_waits_for_jobs_and_only_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = PlayedClock()
+    monkeypatch.setattr("models.encoders.lanes.perf_counter", clock.read)
+
     def jobs() -> Iterator[float]:
         yield 0.3  # seconds that the job takes
-        time.sleep(0.1)  # while the first is under way
-        yield 0.0
-        time.sleep(0.2)
+        yield 0.0  # asked for while the first is under way or done, and handed over at once
+        clock.wait_until_read(7)  # by now the lane has finished both
+        clock.seconds += 0.2
         yield 0.0
 
     def lane(seconds: float) -> None:
-        time.sleep(seconds)
+        clock.seconds += seconds
 
-    first, second, third = (idle for _, idle in through_lanes(jobs(), [lane]))
-    assert first == pytest.approx(0, abs=0.05)
-    assert second == pytest.approx(0, abs=0.05)
-    assert third == pytest.approx(0.2, abs=0.15)
+    assert [idle for _, idle in through_lanes(jobs(), [lane])] == pytest.approx([0, 0, 0.2])
+
+
+class PlayedClock:
+    """A clock that moves only when it is told to, and knows how often it was read."""
+
+    def __init__(self) -> None:
+        self.seconds, self._read, self._changed = 0.0, 0, threading.Condition()
+
+    def read(self) -> float:
+        with self._changed:
+            self._read += 1
+            self._changed.notify_all()
+            return self.seconds
+
+    def wait_until_read(self, times: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._read >= times, timeout=60)
 
 
 def test_a_batch_that_runs_out_of_memory_is_halved_for_good_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:

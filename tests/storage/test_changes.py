@@ -3,7 +3,6 @@
 import os
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,6 +18,7 @@ class Handler(BaseHTTPRequestHandler):
     """Each path behaves in a way of its own."""
 
     facts: ClassVar[dict[str, str]] = {"ETag": '"one"', "Content-Length": "1000"}
+    quick_one_answered: ClassVar[threading.Event]
 
     def do_HEAD(self) -> None:
         match self.path:
@@ -31,11 +31,14 @@ class Handler(BaseHTTPRequestHandler):
             case "/bare":
                 self.answer(200)
             case "/slow":
-                time.sleep(3)
+                self.quick_one_answered.wait(60)
             case "/drip":
-                for _ in range(30):
-                    self.wfile.write(b"H")
-                    time.sleep(0.1)
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Never-Ending: ")
+                while not self.quick_one_answered.wait(0.1):
+                    self.wfile.write(b"x")
+            case "/quick":
+                self.answer(200, **self.facts)
+                self.quick_one_answered.set()
             case "/rubbish":
                 self.wfile.write(b"\x00\xff rubbish\r\n\r\n")
             case _:
@@ -60,6 +63,7 @@ class Handler(BaseHTTPRequestHandler):
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(Handler, "facts", dict(Handler.facts))
+    monkeypatch.setattr(Handler, "quick_one_answered", threading.Event(), raising=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
@@ -105,12 +109,18 @@ def test_a_server_that_tells_nothing_cannot_be_followed(site: str) -> None:
     assert isinstance(found, InputError) and "so that a change cannot be seen" in str(found)
 
 
-def test_slow_ones_are_asked_at_the_same_time_and_hold_nobody(site: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:  # accepts, and never says a word
-        slow = [f"{site}/slow", f"{site}/drip", f"http://127.0.0.1:{silent.getsockname()[1]}/"]
-        found = marks([*slow, f"{site}/dump"], timeout_s=0.5)
+def test_slow_ones_hold_nobody(site: str) -> None:
+    """They say nothing whole before the last one has its answer, so that one after the other all would wait."""
+    slow = [f"{site}/slow", f"{site}/drip"]
+    found = marks([*slow, f"{site}/quick"], timeout_s=60)
     assert all(isinstance(found[source], OutOfReachError) for source in slow)
-    assert isinstance(found[f"{site}/dump"], str)
+    assert isinstance(found[f"{site}/quick"], str)
+
+
+def test_who_says_nothing_or_never_comes_to_an_end_is_given_up(site: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        for url in (f"http://127.0.0.1:{silent.getsockname()[1]}/", f"{site}/drip"):
+            assert str(mark(url, timeout_s=0.3)) == f"{url} does not answer (TimeoutError)"
 
 
 def test_the_mark_of_a_file_is_its_size_and_time(tmp_path: Path) -> None:
