@@ -11,17 +11,39 @@ import pytest
 if TYPE_CHECKING:
     from tests.storage.s3_server import S3Server
 
-# Before the first import of the project: assets read the catalogue and the data root when they are defined.
+# Before the first import of the project: assets read the catalogue and the data root when they are defined, and torch
+# and numpy how many threads they may have. Every worker comes here, and so has a folder of its own.
 _WORK = Path(tempfile.mkdtemp(prefix="rec-tests-"))
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "REC_DATA": str(_WORK / "data"),
     "REC_DATASETS": str(Path(__file__).parent / "datasets.yaml"),
     "DAGSTER_HOME": str(_WORK / "home"),
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
 }
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = Path(os.environ.get("REC_SHARED_DATA") or PROJECT.parent / "shared" / "data")
+
+
+KINDS = ("browser", "disk", "docs", "postgres", "process", "ray", "s3")
+FIXTURES = {"disk": "disk", "s3": "s3", "teams": "process"}  # who asks for one of these needs what the mark says
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Iterator[None]:
+    """Whatever needs more than this process is an integration test, and those that read the sample come first.
+
+    So one worker makes the sample while the other runs what does without it.
+    """
+    for item in items:
+        for fixture in FIXTURES.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(FIXTURES[fixture])
+        if any(item.get_closest_marker(kind) for kind in KINDS):
+            item.add_marker("integration")
+    yield  # the order is drawn, and what was not asked for is left out
+    items.sort(key=lambda item: "sample" not in getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,7 @@ def test_a_store_behind_a_url_is_no_folder_that_nodes_share(tmp_path: Path) -> N
         next(on_cluster(Compute(engine="ray"), root, iter))
 
 
+@pytest.mark.process
 def test_nothing_imports_ray_unasked() -> None:
     modules = (
         "pipeline.definitions, assets.cluster, assets.features.on_ray, assets.serving.on_ray, models.encoders.clip"
@@ -112,6 +113,7 @@ def test_nothing_imports_ray_unasked() -> None:
     subprocess.run([sys.executable, "-c", script], cwd=PROJECT_ROOT, check=True)
 
 
+@pytest.mark.process
 def test_workers_need_the_code_alone(tmp_path: Path) -> None:
     """Not the catalogue, which lies beside the packages, nor the environment of the run."""
     for package in cluster.PACKAGES:
@@ -147,6 +149,7 @@ def test_vectors_of_workers_are_counted_and_looked_for(
         list(on_ray._counted(store, ["d", "e"], iter([2]), told.append))
 
 
+@pytest.mark.ray
 def test_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One cluster after another, started for each piece of work, on this machine."""
     compute, root = Compute(engine="ray"), DataRoot(tmp_path)

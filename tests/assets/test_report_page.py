@@ -5,7 +5,6 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pyarrow as pa
-from shop import Shelf, findings, frame
 
 from assets.evaluation.report.page import render
 from assets.evaluation.report.stories import rests_on
@@ -13,6 +12,7 @@ from assets.evaluation.report.tables import HEADLINE
 from storage.layout import Manifest, Recipe
 from storage.models import SavedModel
 from storage.schemas import SCHEMAS
+from tests.assets.shop import Shelf, findings, frame
 
 EVIL = "<script>alert('é')</script>"
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
-from shop import IDS, ITEM, PARTS, USER, Shelf, findings, frame
 
 from assets.evaluation.report.cards import Card, Cards
 from assets.evaluation.report.stories import published, some_users, stories, told
 from assets.interactions.splits import Parts
 from models.zoo import BEST_MODEL
+from tests.assets.shop import IDS, ITEM, PARTS, USER, Shelf, findings, frame
 
 
 def test_the_first_picture_and_the_metadata_of_an_item_stand_in_its_row() -> None:

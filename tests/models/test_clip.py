@@ -8,14 +8,14 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from photos import SOME, batches_of, centred_cosine, photos, plain
 from PIL import Image
 from safetensors.torch import save_file
-from workers import take_over_after
 
 from models.encoders.clip import ImageEncoder
 from models.encoders.pixels import Decoded
 from models.errors import ModelError
+from tests.models.photos import SOME, batches_of, centred_cosine, photos, plain
+from tests.models.workers import take_over_after
 
 COLOURS = ["red", "green", "blue", "white", "black", "orange", "purple", "brown", "pink"]
 PICTURES = {colour: plain(colour) for colour in COLOURS}

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photos import SOME, batches_of, centred_cosine, photos
-from test_trainer import Kept, camp_auc, two_camps
 
 from models.config import RecommenderConfig, TrainerConfig
 from models.encoders.clip import ImageEncoder
@@ -14,6 +12,8 @@ from models.fitting import Content, TrainSet, fit
 from models.fusion import Modality
 from models.item_graph import nearest_items
 from models.propagation import normalised_adjacency
+from tests.models.photos import SOME, batches_of, centred_cosine, photos
+from tests.models.test_trainer import Kept, camp_auc, two_camps
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 MODELS = {

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from teams import CASES, Case, begun, run
 from torch import multiprocessing
 
 from models.errors import ModelError
 from models.launching import team_of
 from models.team import Alone, Team
+from tests.models.teams import CASES, Case, begun, run
 
 
 def endless(team: Team, folder: Path) -> tuple[str, float]:
@@ -24,6 +24,9 @@ def endless(team: Team, folder: Path) -> tuple[str, float]:
     with pytest.raises(ModelError) as error:
         run(CASES["lightgcn, BPR"], team, max_epochs=10**6, evaluate_every=10**6, dim=24)
     return str(error.value), time.time()
+
+
+pytestmark = pytest.mark.process
 
 
 @pytest.mark.parametrize(

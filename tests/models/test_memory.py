@@ -15,7 +15,7 @@ from models.config import RecommenderConfig, TrainerConfig
 from models.memory import kept_memory
 from models.propagation import normalised_adjacency
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+pytestmark = [pytest.mark.process, pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")]
 
 
 def least_faults_of_an_epoch() -> int:

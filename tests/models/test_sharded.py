@@ -7,7 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from teams import (
+
+from assets.interactions.splits import TRAIN
+from models.errors import ModelError
+from models.fitting import fit, new_model
+from models.ranking import Vectors, matrix_of, rank
+from models.recommender import Recommender
+from models.sharding import shard
+from models.shared_ranking import rank_share, share_of
+from models.team import ALONE, Alone, Team, joined
+from models.zoo import LEARNED
+from storage.models import FileCheckpoint
+from tests.models.teams import (
     BATCH,
     CASES,
     DIM,
@@ -23,17 +34,6 @@ from teams import (
     run,
     train_set,
 )
-
-from assets.interactions.splits import TRAIN
-from models.errors import ModelError
-from models.fitting import fit, new_model
-from models.ranking import Vectors, matrix_of, rank
-from models.recommender import Recommender
-from models.sharding import shard
-from models.shared_ranking import rank_share, share_of
-from models.team import ALONE, Alone, Team, joined
-from models.zoo import LEARNED
-from storage.models import FileCheckpoint
 
 SIZES = (2, 4)
 

@@ -4,9 +4,9 @@ import os
 import threading
 
 import pytest
-from photos import plain
 
 from models.encoders import pixels
+from tests.models.photos import plain
 
 
 def take_over_after(batches: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,72 +1,19 @@
-"""The whole pipeline in this process, on a data root of its own."""
+"""What the tests of the pipeline share."""
 
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
-import dagster as dg
 import pytest
 
-from pipeline.definitions import assemble
-from storage.catalogue import load_catalogue
-from storage.layout import DataRoot
-
-
-class Pipeline:
-    """Runs assets of one dataset and tells what came of it."""
-
-    def __init__(self, root: Path | DataRoot):
-        self.root = root if isinstance(root, DataRoot) else DataRoot(root)
-        self.catalogue = load_catalogue()
-        self.definitions = assemble(self.root, self.catalogue)
-        self.instance = dg.DagsterInstance.ephemeral()
-
-    def run(
-        self, dataset: str, selection: str = "*", settings: dict[str, Any] | None = None
-    ) -> dg.ExecuteInProcessResult:
-        """Materialize what `selection` means on the command line, with `settings` by asset."""
-        job = self.definitions.resolve_implicit_global_asset_job_def()
-        assets = dg.AssetSelection.from_string(selection).resolve(self.definitions.resolve_asset_graph())
-        config = {"ops": {asset: {"config": given} for asset, given in (settings or {}).items()}}
-        return job.execute_in_process(
-            partition_key=dataset,
-            asset_selection=list(assets),
-            run_config=config,
-            instance=self.instance,
-            raise_on_error=False,
-        )
-
-    def metadata(self, asset: str, dataset: str) -> dict[str, Any]:
-        """Metadata of the last materialization."""
-        records = self.instance.fetch_materializations(
-            dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[dataset]), limit=1
-        ).records
-        found = records[0].asset_materialization
-        assert found is not None
-        return {
-            name: value.records if isinstance(value, dg.TableMetadataValue) else value.value
-            for name, value in found.metadata.items()
-        }
-
-
-def failures(result: dg.ExecuteInProcessResult) -> dict[str, str]:
-    """What each failed step said, by step; the innermost error of each."""
-    found = {}
-    for event in result.all_events:
-        if event.event_type_value != "STEP_FAILURE":
-            continue
-        data = event.step_failure_data
-        error = data.error
-        while error is not None and error.cause is not None:
-            error = error.cause
-        given = data.user_failure_data
-        found[event.step_key] = (given and given.description) or (error.message if error else "")
-    return found
+from tests.pipeline.in_process import Pipeline
+from tests.pipeline.shared_sample import make_once
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    """The sample, from the raw dump to the report."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("sample-data"))
-    result = pipeline.run("sample")
-    assert result.success, failures(result)
-    return pipeline
+def sample(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Pipeline]:
+    """The sample, from raw data to report. All workers share it, so no test runs on it: that takes `sample.copy()`."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own if worker_id == "master" else own.parent) / "sample"
+    pipeline = make_once(folder)
+    before = pipeline.files()
+    yield pipeline
+    assert pipeline.files() == before, "a test has changed the sample that all tests share"

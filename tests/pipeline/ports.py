@@ -1,12 +1,22 @@
 """Ports of this machine for servers that tests start."""
 
+import itertools
+import os
 import socket
+
+FIRST, PORTS_OF_A_WORKER = 20_000, 1_000  # below those that the system gives to whoever asks for any
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_offered = itertools.cycle(range(FIRST + _WORKER * PORTS_OF_A_WORKER, FIRST + (_WORKER + 1) * PORTS_OF_A_WORKER))
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on."""
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
+    """Ports that nobody listens on; no other worker is offered them, and this one is not offered them again soon."""
+    return [next(port for port in _offered if _is_free(port)) for _ in range(count)]
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ports import free_ports
+from tests.pipeline.ports import free_ports
 
 PACKAGED = Path("/usr/lib/postgresql")  # Debian keeps these off the path, a folder for each version
 OTHER_USER = "nobody"  # the server refuses to run as root

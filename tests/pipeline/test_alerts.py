@@ -10,11 +10,11 @@ from typing import ClassVar
 
 import dagster as dg
 import pytest
-from conftest import Pipeline
 
 from pipeline.alerts import Alert, degradations, notify, run_failures
 from pipeline.reasons import last_run, reason_of
 from storage.layout import Manifest, Recipe
+from tests.pipeline.in_process import Pipeline
 
 ALERT = Alert("run_failed", "toys", "run-1", "refresh", "The disk is full.", "Make room.")
 SECRET = "/hooks/very-secret"

@@ -3,9 +3,12 @@
 import os
 import subprocess
 
+import pytest
+
 from storage.layout import PROJECT_ROOT
 
 
+@pytest.mark.process
 def test_an_audit_that_cannot_be_made_is_no_success() -> None:
     """A proxy that is not there stands for a service that cannot be reached."""
     nowhere = {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}

@@ -11,10 +11,10 @@ from uuid import uuid4
 
 import dagster as dg
 import pytest
-from conftest import Pipeline
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from pipeline.automation import follow_changes
+from tests.pipeline.in_process import Pipeline
 
 RAW = ("raw_reviews", "raw_metadata")
 SLOW = "item_images"

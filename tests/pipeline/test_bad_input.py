@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline, failures
+
+from tests.pipeline.in_process import Pipeline, failures
 
 CASES = [
     ("no_file", "raw_reviews", ["'reviews' names", "there is no such file"]),

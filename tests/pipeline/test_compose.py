@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from compose import FILE, command_of, services
 
 from storage.layout import PROJECT_ROOT
+from tests.pipeline.compose import FILE, command_of, services
 
 SECRET = {"DAGSTER_POSTGRES_PASSWORD": "the secret"}
 OURS = ("code", "daemon", "home", "webserver")

@@ -15,11 +15,11 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from compose import command_of, environment_of, health_of, services
-from ports import free_ports
-from postgres import Postgres, find_programs, postgres
 
 from storage.layout import PROJECT_ROOT
+from tests.pipeline.compose import command_of, environment_of, health_of, services
+from tests.pipeline.ports import free_ports
+from tests.pipeline.postgres import Postgres, find_programs, postgres
 
 PASSWORD = "s3cret@of/the:%r server?"  # with everything that a URL would have to quote
 PROGRAMS = find_programs()
@@ -37,6 +37,7 @@ mutation ($given: ExecutionParams!) {
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.postgres,
     pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL server here (apt-get install postgresql)"),
 ]
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import Pipeline
 
 from pipeline.doctor import cause_of_death, diagnose
 from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID, RUN
 from storage.layout import PROJECT_ROOT, DataRoot
+from tests.pipeline.in_process import Pipeline
 
 POOL = "one_at_a_time"
 SCRIPT = """
@@ -67,6 +67,7 @@ def only_run(instance: dg.DagsterInstance) -> dg.DagsterRun:
     return run
 
 
+@pytest.mark.process
 def test_a_killed_run_is_failed_its_place_is_free_and_the_next_run_passes(place: Place) -> None:
     first = place.start(60)
     assert first.stdout and first.stdout.readline() == "working\n"
@@ -89,6 +90,7 @@ def test_a_killed_run_is_failed_its_place_is_free_and_the_next_run_passes(place:
     assert second.wait(timeout=120) == 0
 
 
+@pytest.mark.process
 def test_a_second_run_of_a_dataset_ends_at_once_with_the_first_ones_name(place: Place) -> None:
     first = place.start(60)
     assert first.stdout and first.stdout.readline() == "working\n"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from conftest import Pipeline, failures
 
 from storage.publish import sha256_of
 from storage.tables import read_table
+from tests.pipeline.in_process import Pipeline, failures
 
 PROJECT = Path(__file__).parents[2]
 ASSETS = ("image_embeddings", "text_embeddings")
@@ -29,7 +29,7 @@ from pathlib import Path
 from models.encoders.clip import ImageEncoder
 from models.encoders.sbert import TextEncoder
 from storage import embedding_store
-from tests.pipeline.conftest import Pipeline, failures
+from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, settings, die_after = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
 embedding_store.SHARD_ROWS = 64
@@ -61,7 +61,7 @@ def embed(folder: Path, asset: str, die_after: int = 0) -> subprocess.CompletedP
 
 def without_vectors(sample: Pipeline, folder: Path) -> Path:
     """A copy of the sample's data from before it was embedded."""
-    shutil.copytree(sample.root.root, folder)
+    sample.copy(folder)
     for gone in ("embeddings", *ASSETS):
         shutil.rmtree(folder / gone)
     return folder
@@ -71,6 +71,7 @@ def kept_rows(folder: Path) -> int:
     return sum(pa.ipc.open_file(path).read_all().num_rows for path in folder.glob("embeddings/*/*.arrow"))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("asset", ASSETS)
 def test_after_kill_9_finished_shards_are_not_encoded_again_and_the_result_is_the_same(
     sample: Pipeline, tmp_path: Path, asset: str
@@ -90,12 +91,10 @@ def test_after_kill_9_finished_shards_are_not_encoded_again_and_the_result_is_th
 
 
 def test_what_is_kept_is_not_encoded_again_even_if_the_table_is_gone(sample: Pipeline, tmp_path: Path) -> None:
-    folder = tmp_path / "copy"
-    shutil.copytree(sample.root.root, folder)
+    pipeline, folder = sample.copy(tmp_path), tmp_path
     before = {asset: sha256_of(folder / asset / "sample.parquet") for asset in ASSETS}
     for asset in ASSETS:
         shutil.rmtree(folder / asset)
-    pipeline = Pipeline(folder)
     assert pipeline.run("sample", " or ".join(f'key:"{asset}"' for asset in ASSETS)).success
     for asset in ASSETS:
         found = pipeline.metadata(asset, "sample")
@@ -124,6 +123,7 @@ def test_embeddings_say_how_it_went(sample: Pipeline) -> None:
     assert texts["missing"].keys() <= {"no_text", "no_metadata"}
 
 
+@pytest.mark.process
 def test_collecting_is_refused_while_a_run_is_live(tmp_path: Path) -> None:
     script = """
 import dagster as dg

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-from conftest import Pipeline, failures
 
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
@@ -18,6 +17,7 @@ from models.ranking import Vectors, matrix_of, rank
 from models.zoo import BEST_MODEL
 from storage.models import read_models
 from storage.tables import read_embeddings, read_table
+from tests.pipeline.in_process import Pipeline, failures
 
 EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")
 
@@ -113,8 +113,7 @@ def test_the_example_finds_the_best_items_of_a_user(sample: Pipeline) -> None:
 
 
 def test_what_was_changed_or_lost_is_made_again_as_a_whole_and_names_no_user(sample: Pipeline, tmp_path: Path) -> None:
-    shutil.copytree(sample.root.root, tmp_path, dirs_exist_ok=True)
-    pipeline = Pipeline(tmp_path)
+    pipeline = sample.copy(tmp_path)
     before = {export: pipeline.root.manifest(export, "sample") for export in EXPORTS}
     (folder(pipeline, "mmrec_export") / "mm_adj_freedomdsp_10_1.pt").write_bytes(b"left by a model")
     (folder(pipeline, "recbole_export") / "sample.inter").unlink()

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline, failures
-from disks import Disk, small_disk
+
+from tests.disks import Disk, small_disk
+from tests.pipeline.in_process import Pipeline, failures
 
 LEFT = 1 << 12
 SMALL = {"raw_reviews": {"sample_users": 200, "sample_items": 100}}

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
-from conftest import Pipeline, failures
 
 from assets.checks import graph_of_train_alone, looks_ahead
 from pipeline.catch_up import out_of_date
 from storage.generations import failed_tables, find_previous, restore_previous
+from tests.pipeline.in_process import Pipeline, failures
 
 FEWER = {"raw_reviews": {"sample_users": 150}, "raw_metadata": {"sample_users": 150}}
 

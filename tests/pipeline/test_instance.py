@@ -8,19 +8,17 @@ from pathlib import Path
 
 import pytest
 import yaml
-from postgres import Postgres, find_programs, postgres
 
 from pipeline.instance import POSTGRES, initialise, instance_settings
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT
+from tests.pipeline.postgres import Postgres, find_programs, postgres
 
 DEPLOY = PROJECT_ROOT / "deploy"
 PROGRAMS = find_programs()
 PASSWORD = "s3cret@of/the:%r server?"  # with everything that a URL would have to quote
 
-needs_server = pytest.mark.skipif(
-    not PROGRAMS, reason="there is no PostgreSQL server here (apt-get install postgresql)"
-)
+no_server = pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL server here (apt-get install postgresql)")
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +70,8 @@ def test_a_missing_client_is_one_sentence(in_postgres: None, monkeypatch: pytest
         initialise()
 
 
-@needs_server
+@pytest.mark.postgres
+@no_server
 def test_the_instance_of_a_server_is_made_there(server: Postgres, tmp_path: Path) -> None:
     made = make_home(tmp_path, server.environment)
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
@@ -83,7 +82,8 @@ def test_the_instance_of_a_server_is_made_there(server: Postgres, tmp_path: Path
     assert "s3cret" not in held + (tmp_path / "dagster.yaml").read_text()
 
 
-@needs_server
+@pytest.mark.postgres
+@no_server
 def test_a_wrong_password_is_one_sentence(server: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import Pipeline
 
 from pipeline.definitions import defs
 from pipeline.jobs import daily_freshness, monthly_refresh, weekly_check
 from storage.layout import DataRoot, Manifest, Recipe
+from tests.pipeline.in_process import Pipeline
 
 MONDAY = datetime(2026, 11, 23, 3, tzinfo=UTC)
 

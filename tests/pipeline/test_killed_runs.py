@@ -21,9 +21,8 @@ TIMED = ("seconds", "train_s", "tune_s", "eval_s")  # what no two runs share
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, "tests/pipeline")
 import dagster as dg
-from conftest import Pipeline, failures
+from tests.pipeline.in_process import Pipeline, failures
 from pipeline.doctor import diagnose
 
 root, home, die_at = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import dagster as dg
@@ -10,7 +9,6 @@ import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from conftest import Pipeline, failures
 
 from assets.evaluation.judge import Bench, judge
 from assets.features.encoders import weights_version
@@ -25,6 +23,7 @@ from storage.releases import Pointer, find_pointer, roll_back
 from storage.sample import SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
 from storage.tables import facts_of, read_embeddings, read_table, write_table
+from tests.pipeline.in_process import Pipeline, failures
 
 EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")
 STAGES = ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation", "exports")
@@ -52,12 +51,6 @@ def table(pipeline: Pipeline, asset: str):
 
 def models_of(pipeline: Pipeline, name: str) -> SavedModels:
     return read_models(pipeline.root.root / pipeline.root.manifest(name, "sample").path)
-
-
-def copy_of(pipeline: Pipeline, folder: Path) -> Pipeline:
-    """Another pipeline that starts from the same data."""
-    shutil.copytree(pipeline.root.root, folder, dirs_exist_ok=True)
-    return Pipeline(folder)
 
 
 def test_every_asset_describes_itself_and_says_what_it_was_made_of(sample: Pipeline) -> None:
@@ -92,8 +85,8 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
     assert facts_of(sample.root.path("splits", "sample", ".parquet"))["schema_version"] == SCHEMA_VERSION
 
 
-def test_checks_ran_for_the_partition_and_passed(sample: Pipeline) -> None:
-    result = sample.run("sample", "key:items or key:leaderboard or key:splits")
+def test_checks_ran_for_the_partition_and_passed(sample: Pipeline, tmp_path: Path) -> None:
+    result = sample.copy(tmp_path).run("sample", "key:items or key:leaderboard or key:splits")
     passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
     of_items, of_splits = ("items_usable", "items_unique", "items_not_collapsed"), ("splits_complete", "splits_in_time")
     assert passed == dict.fromkeys((*of_items, *of_splits, "metrics_in_range"), True)
@@ -140,24 +133,27 @@ def test_items_held_out_are_found_by_their_content(sample: Pipeline) -> None:
     assert gate["ci_low"] > blind["ci_high"]
 
 
-def test_the_second_run_trains_and_encodes_nothing(sample: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_second_run_trains_and_encodes_nothing(
+    sample: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def paid(*_: object, **__: object) -> None:
         raise AssertionError("paid for twice")
 
     monkeypatch.setattr("models.encoders.clip.ImageEncoder.encode", paid)
     monkeypatch.setattr("models.encoders.sbert.TextEncoder.encode", paid)
     monkeypatch.setattr("models.trainer.train", paid)
+    pipeline = sample.copy(tmp_path)
     before = {asset: sample.root.manifest(asset, "sample").data_version for asset in LINEAGE}
-    result = sample.run("sample")
+    result = pipeline.run("sample")
     assert result.success, failures(result)
-    assert {asset for asset in LINEAGE if sample.metadata(asset, "sample").get("reused")} == PAID_FOR
-    after = {asset: sample.root.manifest(asset, "sample").data_version for asset in LINEAGE}
+    assert {asset for asset in LINEAGE if pipeline.metadata(asset, "sample").get("reused")} == PAID_FOR
+    after = {asset: pipeline.root.manifest(asset, "sample").data_version for asset in LINEAGE}
     # What holds seconds differs; everything else is the same, byte for byte of its rows.
     assert {asset for asset in LINEAGE if before[asset] != after[asset]} <= {"report"}
 
 
 def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     result = pipeline.run("sample", "key:bpr_mf or key:lightgcn", {"bpr_mf": {"dim": 8}})
     assert result.success
     assert pipeline.metadata("lightgcn", "sample")["reused"] is True
@@ -173,7 +169,7 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
 
 
 def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     assert pipeline.run("sample", "key:bpr_mf", {"bpr_mf": {"temperature": 0.2, "max_epochs": 5}}).success
     given = models_of(pipeline, "bpr_mf").of_loss("softmax")[0].config["temperature"]
     assert given == 0.2
@@ -184,7 +180,7 @@ def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipe
 
 
 def test_another_search_with_the_same_choice_trains_nothing_again(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     path = pipeline.root.path("tuning", "sample", ".parquet")
     slower = pc.multiply(table(pipeline, "tuning")["seconds"], 2.0)
     tried = table(pipeline, "tuning")
@@ -199,7 +195,7 @@ def test_another_search_with_the_same_choice_trains_nothing_again(sample: Pipeli
 
 
 def test_settings_that_cannot_change_the_result_cost_nothing(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     given = {"text_embeddings": {"text_batch": 7, "device": "cpu"}, "bpr_mf": {"device": "cpu"}}
     assert pipeline.run("sample", "key:text_embeddings or key:bpr_mf", given).success
     assert pipeline.metadata("text_embeddings", "sample")["reused"] is True
@@ -208,7 +204,7 @@ def test_settings_that_cannot_change_the_result_cost_nothing(sample: Pipeline, t
 
 
 def test_what_was_damaged_on_disk_is_made_again(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     before = {asset: pipeline.root.manifest(asset, "sample") for asset in ("text_embeddings", "bpr_mf")}
     table_path = pipeline.root.path("text_embeddings", "sample", ".parquet")
     table_path.write_bytes(table_path.read_bytes() + b"X")
@@ -223,7 +219,7 @@ def test_what_was_damaged_on_disk_is_made_again(sample: Pipeline, tmp_path: Path
 
 
 def test_what_was_written_under_other_schemas_is_refused_and_made_again(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     path, manifest = pipeline.root.path("text_embeddings", "sample", ".parquet"), sample.root.manifest
     rows = pq.read_table(path)
     pq.write_table(rows.replace_schema_metadata({**rows.schema.metadata, b"schema_version": b"1"}), path)
@@ -252,7 +248,7 @@ def test_other_weights_at_the_same_path_are_other_weights(tmp_path: Path) -> Non
 
 def test_what_counts_by_the_core_alone_goes_along_with_another_catalogue(sample: Pipeline, tmp_path: Path) -> None:
     """Without the items that nobody has bought the core is the same: what is made of it alone is not made again."""
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     before = pipeline.root.manifest("popularity", "sample")
     made = ("item_index", "item_images", "image_embeddings", "text_embeddings", "mmrec_export", "popularity")
     selection = " or ".join(f"key:{name}" for name in made)  # splits and graph stay as they are
@@ -270,7 +266,7 @@ def test_what_counts_by_the_core_alone_goes_along_with_another_catalogue(sample:
 
 
 def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     before = pipeline.root.manifest("text_embeddings", "sample")
     result = pipeline.run("sample", "key:text_embeddings", {"text_embeddings": {"force": True}})
     assert result.success
@@ -279,14 +275,14 @@ def test_force_makes_it_again_to_the_same_result(sample: Pipeline, tmp_path: Pat
 
 
 def test_models_are_reproducible(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     before = pipeline.root.manifest("gated_lightgcn", "sample").data_version
     pipeline.run("sample", "key:gated_lightgcn", {"gated_lightgcn": {"force": True}})
     assert pipeline.root.manifest("gated_lightgcn", "sample").data_version == before
 
 
 def test_tables_of_different_generations_are_not_mixed(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     assert pipeline.run("sample", "key:interactions", {"interactions": {"user_core": 12}}).success
     said = failures(pipeline.run("sample", "key:splits"))
     assert "item_index was made from other interactions" in said["splits"] or "generations" in said["splits"]
@@ -296,7 +292,7 @@ def test_tables_of_different_generations_are_not_mixed(sample: Pipeline, tmp_pat
 
 
 def test_a_table_that_was_changed_on_disk_is_refused(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     path = pipeline.root.path("splits", "sample", ".parquet")
     path.write_bytes(path.read_bytes()[:-1] + b"X")
     said = failures(pipeline.run("sample", "key:interaction_graph"))
@@ -311,7 +307,7 @@ def planted(pipeline: Pipeline) -> list[SampleItem]:
 
 
 def test_the_gate_leans_on_what_tells_an_item_apart_whatever_the_seed(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     assert pipeline.run("sample", "key:gated_lightgcn", {"gated_lightgcn": {"seeds": 3}}).success
     items = planted(pipeline)
     both = [n for n, item in enumerate(items) if item.has_picture and item.has_text]
@@ -327,7 +323,7 @@ def test_the_gate_leans_on_what_tells_an_item_apart_whatever_the_seed(sample: Pi
 
 def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline, tmp_path: Path) -> None:
     """Who sees pictures alone finds fewer of the items that only their text tells apart, and the other way round."""
-    pipeline, ablations = copy_of(sample, tmp_path), ("ablation_visual_only", "ablation_text_only")
+    pipeline, ablations = sample.copy(tmp_path), ("ablation_visual_only", "ablation_text_only")
     same = {"learning_rate": 0.005, "l2": 1e-4, "score": "dot", "temperature": 0.2, "softmax_negatives": "shared"}
     settings = same | {"patience": 4}
     selection = " or ".join(f"key:{name}" for name in ablations)
@@ -413,7 +409,7 @@ def test_nothing_is_pickled_by_accident(tmp_path: Path) -> None:
 
 
 def test_a_run_leaves_its_row_and_a_link_to_its_report(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
     (first, *_) = before = table(pipeline, "history").to_pylist()
     assert first["rows"] == len(table(pipeline, "interactions"))
     assert 0 < first["recall_at_20"] < 1
@@ -438,7 +434,7 @@ def test_tables_show_their_columns_and_first_rows_without_anybodys_id(sample: Pi
 
 
 def test_models_are_served_through_the_pointer_and_can_be_taken_back(sample: Pipeline, tmp_path: Path) -> None:
-    pipeline = copy_of(sample, tmp_path)
+    pipeline = sample.copy(tmp_path)
 
     def pointer() -> Pointer:
         found = find_pointer(pipeline.root, "sample")

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 import torch
-from source_rules import broken_rules
 
 from models.encoders.clip import ImageEncoder
 from models.errors import ModelError
@@ -29,6 +28,7 @@ from storage.io_managers import ArraysIOManager, ModelsIOManager, PublishingIOMa
 from storage.layout import PROJECT_ROOT, DataRoot, Manifest, Recipe
 from storage.models import CONFIG, INDEX, WEIGHTS, FileCheckpoint, SavedModels
 from storage.publish import sha256_of
+from tests.pipeline.source_rules import broken_rules
 
 PACKAGES = ("assets", "benchmarks", "models", "pipeline", "storage")
 
@@ -222,8 +222,7 @@ with open(os.environ["WATCHED"], "a") as file:
 RUN = """
 import sys
 from pathlib import Path
-sys.path.insert(0, "tests/pipeline")
-from conftest import Pipeline, failures
+from tests.pipeline.in_process import Pipeline, failures
 
 few = {"image_embeddings": {"image_batch": 4}}  # so many batches that processes beside this one decode them
 for _ in range(2):  # what the first writes, the second reads
@@ -255,6 +254,7 @@ def from_elsewhere(found: set[str]) -> set[str]:
     return {line for line in found if not line.startswith(PIPES)}
 
 
+@pytest.mark.process
 class TestWatchedRun:
     @pytest.mark.parametrize("read", ["pickle.load(open(path, 'rb'))", "np.load(path, allow_pickle=True)"])
     def test_the_watch_sees_a_pickle_that_is_read(self, read: str, tmp_path: Path, ran: Path) -> None:

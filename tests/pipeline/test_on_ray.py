@@ -9,14 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cluster import cluster_of, wait_until, working
-from conftest import Pipeline, failures
 from ray.cluster_utils import Cluster
 
 from assets.compute import Compute
 from pipeline.definitions import assemble
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import sha256_of
+from tests.pipeline.cluster import cluster_of, wait_until, working
+from tests.pipeline.in_process import Pipeline, failures
+
+pytestmark = pytest.mark.ray
 
 ON_RAY = ("item_images", "image_embeddings", "text_embeddings", "recommendations")
 EXPLAINED = {"recommendations": {"explain": True}}

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
-from conftest import Pipeline, failures
 
 from assets.features.assets import logger
+from tests.pipeline.in_process import Pipeline, failures
 
 
 def test_it_says_at_its_end_what_came_of_all_items(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Pipeline, failures
 
 from pipeline.definitions import assemble
 from storage.catalogue import load_catalogue
 from storage.tables import read_table
+from tests.pipeline.in_process import Pipeline, failures
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline, failures
-from ports import free_ports
 
 from pipeline import serve
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import publish_bytes
+from tests.pipeline.in_process import Pipeline, failures
+from tests.pipeline.ports import free_ports
 from tests.pipeline.test_lineage import LINEAGE, PAID_FOR
 from tests.storage.s3_server import S3Server
 

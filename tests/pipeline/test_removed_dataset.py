@@ -6,12 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline, failures
 
 from pipeline.definitions import assemble
 from storage.catalogue import Catalogue, load_catalogue
 from storage.layout import PROJECT_ROOT
 from storage.publish import sha256_of
+from tests.pipeline.in_process import Pipeline, failures
 
 SMALL = {"raw_reviews": {"sample_users": 60, "sample_items": 60}}
 SENTENCE = "there is no dataset 'quick' in the catalogue"
@@ -38,6 +38,7 @@ def test_its_files_stay_and_others_run(pipeline: Pipeline) -> None:
     assert pipeline.root.artefact(pipeline.root.manifest("reviews", "quick")).is_file()
 
 
+@pytest.mark.process
 def test_the_command_line_refuses_it_before_anything_is_paid_for(tmp_path: Path) -> None:
     catalogue = tmp_path / "mine.yaml"
     catalogue.write_text('datasets: {sample: {format: amazon2023, reviews: "sample:", metadata: "sample:"}}\n')

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from browser import Look, chromium, find_chromium, look
-from conftest import Pipeline
 from playwright.sync_api import Browser
+
+from tests.pipeline.browser import Look, chromium, find_chromium, look
+from tests.pipeline.in_process import Pipeline
 
 PHONE, DESK = 390, 1280
 
@@ -29,8 +30,16 @@ def screenshots(tmp_path: Path) -> Path:
     return Path(os.environ.get("REC_SCREENSHOTS") or tmp_path)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESK])
+# One of them is a fast test: whatever breaks the page breaks it there first.
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (PHONE, "light"),
+        pytest.param(PHONE, "dark", marks=pytest.mark.browser),
+        pytest.param(DESK, "light", marks=pytest.mark.browser),
+        pytest.param(DESK, "dark", marks=pytest.mark.browser),
+    ],
+)
 def test_the_report_is_quiet_fits_and_asks_for_nothing(
     sample: Pipeline, browser: Browser, screenshots: Path, width: int, scheme: Literal["light", "dark"]
 ) -> None:
@@ -46,6 +55,7 @@ def test_the_report_is_quiet_fits_and_asks_for_nothing(
     assert lightness > 230 if scheme == "light" else lightness < 40
 
 
+@pytest.mark.browser
 def test_a_page_that_is_none_of_this_is_told_apart(browser: Browser, tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(

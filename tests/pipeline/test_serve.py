@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ports import free_ports
 
 from assets.evaluation.address import report_port, report_url
 from pipeline.serve import ReportServer, serve_reports
 from storage.errors import InputError
+from tests.pipeline.ports import free_ports
 
 PROJECT = Path(__file__).parents[2]
 
@@ -92,6 +92,7 @@ def test_a_port_that_is_none_is_one_sentence(
     assert capsys.readouterr().err == f"The reports are not served: REC_REPORT_PORT is '{given}', which is no port.\n"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_what_ends_it_ends_everything_that_it_started(number: signal.Signals, tmp_path: Path) -> None:
     """Dagster is played by a process that starts another, as it does, and ends at the signal."""

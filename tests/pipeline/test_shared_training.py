@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Pipeline, failures
 
 from assets.cluster import Shares
 from assets.compute import Compute
@@ -22,6 +21,7 @@ from pipeline.definitions import assemble
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.models import SavedModel, read_model, read_models
+from tests.pipeline.in_process import Pipeline, failures
 
 MODEL = "gated_lightgcn"
 SETTINGS = {"loss": "softmax", "max_epochs": 10, "evaluate_every": 5, "dim": 16}
@@ -57,6 +57,7 @@ def assert_same(found: SavedModel, alone: SavedModel) -> None:
         np.testing.assert_allclose(found.tensors[name], array, rtol=0, atol=1e-4, err_msg=name)
 
 
+@pytest.mark.process
 def test_the_asset_is_the_same_whatever_the_number_of_processes(data: Path, alone: SavedModel) -> None:
     assert_same(by_asset(data, processes=2, force=True), alone)
     pipeline = Pipeline(data)
@@ -90,10 +91,12 @@ def assert_made(done: subprocess.CompletedProcess[str], out: Path, alone: SavedM
     assert_same(read_model(out / facts["version"] / "softmax-0"), alone)
 
 
+@pytest.mark.process
 def test_torchrun_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
     assert_made(launched(data, TORCHRUN, tmp_path), tmp_path, alone)
 
 
+@pytest.mark.process
 def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Path) -> None:
     done = launched(data, TORCHRUN, tmp_path, "--config", '{"dim": 15}')
     assert done.returncode != 0
@@ -102,6 +105,7 @@ def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Pa
     assert done.stderr.splitlines()[-1] == "begin it by torchrun, or with --ray"
 
 
+@pytest.mark.ray
 def test_ray_train_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
     out = Path(os.path.relpath(tmp_path, PROJECT_ROOT))  # workers of Ray have folders of their own
     assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], out), tmp_path, alone)
@@ -130,6 +134,7 @@ def test_more_processes_than_a_cluster_has_processors_for_are_refused(tmp_path: 
         next(shared.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))
 
 
+@pytest.mark.ray
 def test_an_asset_has_ray_train_begin_its_processes_where_compute_is_ray(data: Path, alone: SavedModel) -> None:
     pipeline = Pipeline(data)
     pipeline.definitions = assemble(pipeline.root, pipeline.catalogue, Compute(engine="ray"))

@@ -8,18 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Pipeline
 
 from storage.layout import PROJECT_ROOT
 from storage.publish import sha256_of
+from tests.pipeline.in_process import Pipeline
 
 # Runs one asset in a process of its own, counts the epochs that it trains, and kills it after some.
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, "tests/pipeline")
 import models.trainer
-from conftest import Pipeline, failures
+from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
 more = {"tuning_trials": 1} if asset == "tuning" else {}
@@ -57,6 +56,7 @@ def folders(sample: Pipeline, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "undisturbed", tmp_path / "disturbed"
 
 
+@pytest.mark.process
 def test_a_killed_training_goes_on_where_it_was_to_the_same_model(folders: tuple[Path, Path]) -> None:
     undisturbed, disturbed = folders
     whole = epochs_of(run(undisturbed, "gated_lightgcn"))
@@ -75,6 +75,7 @@ def test_a_killed_training_goes_on_where_it_was_to_the_same_model(folders: tuple
 
 
 @pytest.mark.long
+@pytest.mark.process
 def test_a_killed_search_does_not_search_a_finished_model_again(folders: tuple[Path, Path]) -> None:
     undisturbed, disturbed = folders
     whole = epochs_of(run(undisturbed, "tuning"))

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from ports import free_ports
 
 from pipeline.definitions import defs
+from tests.pipeline.ports import free_ports
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -28,7 +28,10 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-background-networking"]
 GROUPS = ("ingest", "interactions", "features", "graph", "training", "evaluation")
 
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (apt-get install chromium)")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="there is no Chromium here (apt-get install chromium)"),
+]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from writers import WRITERS, noise
 
 from assets.training import tune
 from storage.attempts import Attempts
@@ -22,6 +21,7 @@ from storage.pictures import PictureStore
 from storage.publish import publish_bytes, sha256_of
 from storage.rejects import RejectCounts, rejects_path
 from storage.seals import sealed
+from tests.storage.writers import WRITERS, noise
 
 
 def flip(path: Path) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from disks import Disk, file_limit, small_disk
-from writers import BYTES, WRITERS
 
 from assets.exports.vectors import item_index
 from storage.errors import InputError
 from storage.faults import disk_faults_told
 from storage.layout import DataRoot
 from storage.publish import publishing, sha256_of
+from tests.disks import Disk, file_limit, small_disk
+from tests.storage.writers import BYTES, WRITERS
 
 LEFT = 1 << 13  # less than any of them writes, and enough to begin with
 

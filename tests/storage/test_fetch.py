@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from picture_server import LIMITS, Answer, Server, fetch, jpeg, serving, statuses, wanted
 from PIL import Image
 
 from storage.errors import InputError
 from storage.fetch import Wanted
 from storage.pictures import PictureStore
 from storage.schemas import SCHEMAS
+from tests.storage.picture_server import LIMITS, Answer, Server, fetch, jpeg, serving, statuses, wanted
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from picture_server import fetch, jpeg, statuses, wanted
+
+from tests.storage.picture_server import fetch, jpeg, statuses, wanted
 
 
 @pytest.mark.parametrize("name", ["img:1.jpg", "shop:front.jpg", "C:\\pics\\a.jpg", "a:b/c:d.jpg"])

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -13,19 +12,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from picture_server import LIMITS, Answer, Server, fetch, in_background, serving, statuses, wanted
 
 from storage.errors import InputError
 from storage.fetch import Wanted
+from storage.layout import PROJECT_ROOT
 from storage.pictures import PictureStore
+from tests.storage.picture_server import LIMITS, Answer, Server, fetch, in_background, serving, statuses, wanted
 
 COUNT = 60
-HERE = Path(__file__).parent
 SCRIPT = """
 import json, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from picture_server import LIMITS, fetch, statuses, wanted
+from tests.storage.picture_server import LIMITS, fetch, statuses, wanted
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it may have been started with SIGINT ignored
 folder, urls = json.loads(sys.argv[1])
@@ -62,9 +61,8 @@ def wait_for(condition: Callable[[], bool], what: str) -> None:
 def started(server: Server, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Another process that fetches everything, a shard every five attempts, and prints its statuses."""
     arguments = json.dumps([str(folder), urls(server)])
-    path = os.pathsep.join((str(HERE), str(HERE.parent.parent)))
     with subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, arguments], env={**os.environ, "PYTHONPATH": path}, stdout=subprocess.PIPE
+        [sys.executable, "-c", SCRIPT, arguments], cwd=PROJECT_ROOT, stdout=subprocess.PIPE
     ) as process:
         try:
             yield process
@@ -80,12 +78,13 @@ def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) ->
     server.passing = 32
     with started(server, folder) as process:
         wait_for(lambda: len(in_shards(folder)) >= 20, "no shard was written")
+        wait_for(lambda: len(server.asked) == 32 + LIMITS.host_concurrency, "too little was asked")
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     kept = in_shards(folder)
     assert 20 <= len(kept) < COUNT
     server.gate.set()
-    time.sleep(0.1)  # for what the killed process had asked
+    wait_for(lambda: server.at_once[""] == 0, "what the killed process had asked is never answered")
     server.asked.clear()
     with started(server, folder) as process:
         said = json.loads(process.communicate()[0])

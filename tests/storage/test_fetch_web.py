@@ -21,7 +21,13 @@ import aiohttp
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from picture_server import (
+from PIL import Image
+from yarl import URL
+
+from storage import web
+from storage.client import MAX_PAUSES
+from storage.fetch import Wanted
+from tests.storage.picture_server import (
     LIMITS,
     Answer,
     Server,
@@ -37,12 +43,6 @@ from picture_server import (
     statuses,
     wanted,
 )
-from PIL import Image
-from yarl import URL
-
-from storage import web
-from storage.client import MAX_PAUSES
-from storage.fetch import Wanted
 
 QUICK = replace(LIMITS, timeout_s=0.3, retries=1)
 
