@@ -4,6 +4,9 @@ PYTHON  ?= python3
 DATASET ?= sample
 BIN     := .venv/bin
 COMMAND := $(BIN)/python -m pipeline.commands
+WORKERS ?= auto
+# What is left of one worker's tests is taken over by the other when it has done its own.
+TESTS   := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 DAGSTER := $(BIN)/dagster
 
@@ -12,7 +15,7 @@ export DAGSTER_HOME ?= $(CURDIR)/.dagster
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter
 
-.PHONY: help run run-all ui doctor restore rollback catch-up test test-long lint audit check bench collect clean home
+.PHONY: help run run-all ui doctor restore rollback catch-up test test-integration test-long lint audit check bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -23,8 +26,9 @@ help: ## this list
 	@echo "make catch-up [DATASET=…]   make what is out of date, of one dataset or of all enabled ones"
 	@echo "make rollback DATASET=…     serve the models and recommendations before the ones that are served now"
 	@echo "make restore DATASET=…      put back the table before one that failed a check"
-	@echo "make test                   the tests, in minutes"
-	@echo "make test-long              the tests that take longer"
+	@echo "make test                   the tests of this process alone, in minutes"
+	@echo "make test-integration       the tests with servers and processes; KIND=browser, disk, docs, postgres, process, ray or s3"
+	@echo "make test-long              the tests that take longer still"
 	@echo "make lint                   lint, format, types, import walls"
 	@echo "make check                  lint, and whether a vulnerability of a dependency is known (asks pypi.org)"
 	@echo "make bench                  what it costs: every benchmark at a small size"
@@ -44,10 +48,15 @@ ui: home doctor
 	$(BIN)/python -m pipeline.serve --workspace workspace.yaml
 
 test: .venv/.test
-	$(BIN)/python -m pytest
+	$(TESTS)
+
+# In the order of the files, so that servers are started once; KIND is a mark of pyproject.toml.
+KIND ?= integration
+test-integration: .venv/.test
+	$(TESTS) -p no:randomly -m '$(KIND) and not long'
 
 test-long: .venv/.test
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -p no:randomly -m long
 
 lint: .venv/.lint
 	$(BIN)/ruff check .

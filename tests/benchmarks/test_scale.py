@@ -53,6 +53,7 @@ def hungry(megabytes: int) -> float:
     return resident_mb("VmHWM") - before
 
 
+@pytest.mark.process
 def test_the_peak_of_a_process_is_its_own() -> None:
     held = np.ones(300 * 2**17)  # a child does not begin with what its parent holds
     assert in_own_process(hungry, 50) == pytest.approx(50, abs=25)
@@ -69,6 +70,7 @@ def measure_nothing(folder: object) -> np.ndarray:
     return np.array([2.0, 1.0])
 
 
+@pytest.mark.process
 def test_a_stage_of_constant_cost_does_not_grow(capsys: pytest.CaptureFixture[str]) -> None:
     found = grown(Stage("idle", "things", 10, make_nothing, measure_nothing, lambda size: size**2), (1, 4), 1)
     assert (found["sizes"], found["seconds"], found["cpu_seconds"]) == ([10, 40], [2.0, 2.0], [1.0, 1.0])

@@ -10,7 +10,7 @@ from PIL import Image
 
 from models.encoders.pixels import Batch
 
-SOME = 24
+SOME = 8
 
 
 def photos(folder: Path, count: int) -> dict[str, bytes]:

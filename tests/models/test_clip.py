@@ -82,6 +82,7 @@ def test_untrained_weights_are_seeded_and_leave_the_callers_seed_alone() -> None
     np.testing.assert_array_equal(first, encoded(encoder(), PICTURES))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_what_is_left_of_the_batches_is_encoded_bit_by_bit_as_before(
     monkeypatch: pytest.MonkeyPatch, precision: str

@@ -139,6 +139,7 @@ def test_real_photos_lose_nothing_that_matters_and_a_thumbnail_would(shared_data
     assert centred_cosine(vectors(small), expected) < 0.995
 
 
+@pytest.mark.process
 def test_threads_of_this_process_begin_and_workers_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     take_over_after(2, monkeypatch)
     found = list(decoded([signed] * 9, preprocessing(), 2, pinned=False))
@@ -147,6 +148,7 @@ def test_threads_of_this_process_begin_and_workers_take_over(monkeypatch: pytest
     assert here == [True] * 5 + [False] * 4
 
 
+@pytest.mark.process
 def test_workers_decode_what_this_process_does_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     shades = {f"#{shade:02x}{255 - shade:02x}20": b"" for shade in range(0, 250, 10)}
     batches = batches_of({shade: plain(shade) for shade in shades}, 4)
@@ -167,6 +169,7 @@ def test_bytes_that_are_no_picture_are_left_out_and_counted() -> None:
     assert (batch.keys, batch.broken, len(batch.pixels)) == (["red"], 2, 1)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("here", [2, 0], ids=["in this process", "in a worker"])
 def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPatch, here: int) -> None:
     take_over_after(here, monkeypatch)
@@ -177,6 +180,7 @@ def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPa
         next(found)
 
 
+@pytest.mark.process
 def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     take_over_after(0, monkeypatch)
     killed = partial(signal.raise_signal, signal.SIGKILL)
@@ -185,6 +189,7 @@ def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.long
+@pytest.mark.process
 @pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_the_one_that_started_it(by: signal.Signals) -> None:
     program = """

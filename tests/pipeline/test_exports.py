@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
@@ -98,13 +99,14 @@ def test_the_vectors_rank_as_the_model_does(sample: Pipeline) -> None:
     assert np.flatnonzero(users["in_train"].to_numpy()).tolist() == trained.tolist()
 
 
+@pytest.mark.process
 def test_the_example_finds_the_best_items_of_a_user(sample: Pipeline) -> None:
     model = read_models(sample.root.root / sample.root.manifest(BEST_MODEL, "sample").path).best()[0]
     own = Vectors(model.tensors["user_vectors"], model.tensors["item_vectors"], model.config["score"])
-    nothing = matrix_of(np.array([], int), np.array([], int), 700, 320)
+    nothing = matrix_of(np.array([], int), np.array([], int), 400, 200)
     ids = core_ids(sample)
     hits = 0
-    for user in (3, 400, 699):
+    for user in (3, 200, 399):
         wanted = {ids[item] for item in rank(own, np.array([user]), nothing, 10).items[0]}
         command = [sys.executable, "-I", str(folder(sample, "vectors_export") / "search.py"), f"SAMPLE-U{user:05d}"]
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()

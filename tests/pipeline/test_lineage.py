@@ -20,11 +20,12 @@ from models.zoo import BEST_MODEL, LEARNED
 from storage.models import SavedModels, read_models
 from storage.publish import sha256_of
 from storage.releases import Pointer, find_pointer, roll_back
-from storage.sample import SampleItem, SampleSize, planted_items
+from storage.sample import UNSEEN_ITEMS, SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
 from storage.tables import facts_of, read_embeddings, read_table, write_table
 from tests.pipeline.in_process import Pipeline, failures
 
+USERS, ITEMS = 400, 200  # of the sample, as the catalogue of the tests says
 EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")
 STAGES = ("ingest", "interactions", "features", "graph", "training", "serving", "evaluation", "exports")
 LINEAGE = {
@@ -77,8 +78,8 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
         "not a JSON object", "rating is no number", "no user_id", "not UTF-8", "no user_id",
     ]  # fmt: skip
     assert sample.metadata("reviews", "sample")["rejected_rows"] == 5
-    assert len(table(sample, "items")) == 332
-    assert len(table(sample, "item_images")) == len(table(sample, "item_index")) == 332
+    assert len(table(sample, "items")) == ITEMS + UNSEEN_ITEMS
+    assert len(table(sample, "item_images")) == len(table(sample, "item_index")) == ITEMS + UNSEEN_ITEMS
     assert len(set(zip(*(reviews[name].to_pylist() for name in ("user_id", "item_id")), strict=True))) >= len(
         interactions
     )
@@ -127,9 +128,9 @@ def test_new_items_are_ranked_for_everybody_with_a_history(sample: Pipeline) -> 
 
 def test_items_held_out_are_found_by_their_content(sample: Pipeline) -> None:
     found = table(sample, "new_item_recall").to_pandas().set_index(["method", "metric", "k"])
-    blind, gate = found.loc["popularity", "recall", 20], found.loc["gate", "recall", 20]
-    assert gate["n_items"] == 32
-    assert abs(blind["value"] - 20 / 32) < 0.1  # all are equal, so 20 of 32 are drawn by lot
+    blind, gate = found.loc["popularity", "recall", 10], found.loc["gate", "recall", 10]
+    assert gate["n_items"] == 20
+    assert abs(blind["value"] - 10 / 20) < 0.1  # all are equal, so any 10 of 20 come first
     assert gate["ci_low"] > blind["ci_high"]
 
 
@@ -165,7 +166,7 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
     assert origins["temperature"][1] == "default"
     models = models_of(pipeline, "bpr_mf")
     assert [fit.name for fit in models.fits] == ["bpr-0", "softmax-0"]
-    assert models.main.tensors["user_vectors"].shape == (700, 8)
+    assert models.main.tensors["user_vectors"].shape == (USERS, 8)
 
 
 def test_a_setting_that_is_given_is_fixed_even_if_it_is_the_default(sample: Pipeline, tmp_path: Path) -> None:
@@ -301,7 +302,7 @@ def test_a_table_that_was_changed_on_disk_is_refused(sample: Pipeline, tmp_path:
 
 def planted(pipeline: Pipeline) -> list[SampleItem]:
     """The planted items, which are those of the core, in the order of `item_index`."""
-    by_id = {item.item_id: item for item in planted_items(SampleSize(700, 320, 7))}
+    by_id = {item.item_id: item for item in planted_items(SampleSize(USERS, ITEMS, 7))}
     index = table(pipeline, "item_index")
     return [by_id[item_id] for item_id in index.filter(index["in_core"])["item_id"].to_pylist()]
 
@@ -380,7 +381,7 @@ def test_embeddings_carry_their_encoder_and_align_with_the_index(sample: Pipelin
     ):
         path = sample.root.path(asset, "sample", ".parquet")
         found = read_embeddings(path)
-        assert found.matrix.shape == (332, dimension)
+        assert found.matrix.shape == (ITEMS + UNSEEN_ITEMS, dimension)
         assert found.about["weights"] == weights
         assert pq.read_table(path)["item_id"].to_pylist() == table(sample, "item_index")["item_id"].to_pylist()
         np.testing.assert_allclose(np.linalg.norm(found.matrix[found.has_value], axis=1), 1, atol=1e-5)

@@ -17,7 +17,7 @@ def test_it_says_at_its_end_what_came_of_all_items(tmp_path: Path, caplog: pytes
     assert result.success, failures(result)
     (line,) = (record.getMessage() for record in caplog.records if record.name == logger.name)
     assert line.startswith("item_images sample: ")
-    assert line.endswith(" of 332 items")
+    assert line.endswith(" of 212 items")
     for status, count in pipeline.metadata("item_images", "sample")["by_status"].items():
         assert f"{count} {status}" in line
     (check,) = (found for found in result.get_asset_check_evaluations() if found.check_name == "pictures_found")

@@ -498,6 +498,7 @@ class TestBrokenOff:
         assert place.target.read_bytes() == DUMP
         assert upstream.asked[1]["range"] == "bytes=262144-"
 
+    @pytest.mark.process
     def test_a_download_whose_process_is_killed_goes_on_in_the_next(self, upstream: Upstream, place: Place) -> None:
         script = (
             "import sys; from pathlib import Path; from storage.download import download\n"

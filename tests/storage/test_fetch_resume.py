@@ -70,6 +70,7 @@ def started(server: Server, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
+@pytest.mark.process
 def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) -> None:
     undisturbed = fetch(wanted(*urls(server)), tmp_path / "undisturbed").table
     server.asked.clear()
@@ -100,6 +101,7 @@ def test_a_killed_run_loses_no_finished_shard(server: Server, tmp_path: Path) ->
     assert dict(PictureStore(folder).read(keys)) == dict(PictureStore(tmp_path / "undisturbed").read(keys))
 
 
+@pytest.mark.process
 def test_a_run_that_is_stopped_keeps_what_has_arrived(server: Server, tmp_path: Path) -> None:
     folder = tmp_path / "stopped"
     server.gate.clear()
