@@ -81,8 +81,13 @@ def why_failed(dataset: str) -> str:
 
     with DagsterInstance.get() as instance:
         run_id = last_run(instance, dataset)
-        reason = reason_of(instance, run_id) if run_id else None
-    return reason or f"Dataset {dataset}: the run did not start; what Dagster says above tells why."
+        if run_id is None:
+            return f"Dataset {dataset}: the run did not start; what Dagster says above tells why."
+        reason = reason_of(instance, run_id)
+    return reason or (
+        f"Dataset {dataset}: run {run_id} ended without recording why; what Dagster says above tells it, and "
+        f"`make doctor` clears away what the run left behind."
+    )
 
 
 def materialize(dataset: str, assets: Sequence[str]) -> list[str]:

@@ -8,9 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import dagster as dg
 import pytest
 
 from pipeline.commands import main
+from pipeline.presence import PARTITION
+from tests.pipeline.in_process import Pipeline
 
 PROJECT = Path(__file__).parents[2]
 
@@ -156,6 +159,18 @@ def test_the_settings_of_somebody_elses_home_are_left_alone(command: Command, tm
     assert (tmp_path / "dagster.yaml").read_text() == "telemetry: {enabled: false}\n"
 
 
+def test_why_tells_a_run_that_never_began_from_one_that_recorded_no_reason(command: Command, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert command("home", DAGSTER_HOME=home).returncode == 0
+    said = command("why", "sample", DAGSTER_HOME=home).stderr
+    assert said == "Dataset sample: the run did not start; what Dagster says above tells why.\n"
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        job = Pipeline(tmp_path / "data").definitions.resolve_job_def("refresh")
+        run = instance.create_run_for_job(job, tags={PARTITION: "sample"}, status=dg.DagsterRunStatus.STARTED)
+    said = command("why", "sample", DAGSTER_HOME=home).stderr
+    assert said.startswith(f"Dataset sample: run {run.run_id} ended without recording why; ")
+
+
 @pytest.mark.process
 def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path) -> None:
     where = {"DAGSTER_HOME": tmp_path / "home", "REC_DATA": tmp_path / "data"}
@@ -175,12 +190,13 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
     assert "Check failed" not in shown.stdout
     assert shown.stdout.rstrip().endswith(str(tmp_path / "data" / "report" / "quick.html"))
 
-    assert run("empty").returncode != 0
+    failed = run("empty")
+    assert failed.returncode != 0
     said = python("-m", "pipeline.commands", "why", "empty", **where)
     assert said.returncode == 1
     assert said.stderr == (
         "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023.\n"
-    )
+    ), failed.stderr[-2000:]
 
 
 @pytest.mark.long

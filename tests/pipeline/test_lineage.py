@@ -162,7 +162,7 @@ def test_a_setting_makes_its_own_model_again_and_says_where_it_came_from(sample:
     assert "reused" not in made
     origins = {record.data["setting"]: (record.data["value"], record.data["from"]) for record in made["settings"]}
     assert origins["dim"] == ("8", "run config")
-    assert origins["max_epochs"] == ("60", "catalogue")
+    assert origins["max_epochs"] == ("10", "catalogue")
     assert origins["temperature"][1] == "default"
     models = models_of(pipeline, "bpr_mf")
     assert [fit.name for fit in models.fits] == ["bpr-0", "softmax-0"]
@@ -284,7 +284,7 @@ def test_models_are_reproducible(sample: Pipeline, tmp_path: Path) -> None:
 
 def test_tables_of_different_generations_are_not_mixed(sample: Pipeline, tmp_path: Path) -> None:
     pipeline = sample.copy(tmp_path)
-    assert pipeline.run("sample", "key:interactions", {"interactions": {"user_core": 12}}).success
+    assert pipeline.run("sample", "key:interactions", {"interactions": {"min_rating": 4.0}}).success
     said = failures(pipeline.run("sample", "key:splits"))
     assert "item_index was made from other interactions" in said["splits"] or "generations" in said["splits"]
     assert pipeline.run("sample", "key:item_index or key:splits or key:interaction_graph").success
