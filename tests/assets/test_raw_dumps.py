@@ -18,7 +18,7 @@ from storage.errors import InputError, OutOfReachError
 from storage.io_managers import FilesIOManager
 from storage.layout import DataRoot
 
-DUMP = gzip.compress(b'{"reviewerID": "U", "asin": "B", "overall": 5, "unixReviewTime": 1}\n')
+DUMP = gzip.compress(b'{"reviewerID": "U", "asin": "B", "overall": 5, "unixReviewTime": 1}\n', mtime=0)
 
 
 class QuietHandler(SimpleHTTPRequestHandler):

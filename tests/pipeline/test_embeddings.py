@@ -32,7 +32,7 @@ from storage import embedding_store
 from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, settings, die_after = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
-embedding_store.SHARD_ROWS = 64
+embedding_store.SHARD_ROWS = 32
 count = 0
 
 def counted(kind):
@@ -81,9 +81,9 @@ def test_after_kill_9_finished_shards_are_not_encoded_again_and_the_result_is_th
     assert whole.returncode == 0, whole.stderr
     total = int(whole.stdout.split()[-1])
     disturbed = without_vectors(sample, tmp_path / "disturbed")
-    assert embed(disturbed, asset, die_after=130).returncode == -signal.SIGKILL
+    assert embed(disturbed, asset, die_after=50).returncode == -signal.SIGKILL
     kept = kept_rows(disturbed)
-    assert 64 <= kept < total
+    assert 32 <= kept < total
     assert not (disturbed / asset / "sample.parquet").exists()
     again = embed(disturbed, asset)
     assert int(again.stdout.split()[-1]) == total - kept, again.stderr

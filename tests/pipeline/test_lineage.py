@@ -284,7 +284,7 @@ def test_models_are_reproducible(sample: Pipeline, tmp_path: Path) -> None:
 
 def test_tables_of_different_generations_are_not_mixed(sample: Pipeline, tmp_path: Path) -> None:
     pipeline = sample.copy(tmp_path)
-    assert pipeline.run("sample", "key:interactions", {"interactions": {"min_rating": 4.0}}).success
+    assert pipeline.run("sample", "key:interactions", {"interactions": {"item_core": 20}}).success
     said = failures(pipeline.run("sample", "key:splits"))
     assert "item_index was made from other interactions" in said["splits"] or "generations" in said["splits"]
     assert pipeline.run("sample", "key:item_index or key:splits or key:interaction_graph").success

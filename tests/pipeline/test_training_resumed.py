@@ -21,6 +21,7 @@ import models.trainer
 from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
+few = {"force": True, "max_epochs": 14, "evaluate_every": 5}
 more = {"tuning_trials": 1} if asset == "tuning" else {}
 count, one_epoch = 0, models.trainer._epoch
 
@@ -32,7 +33,7 @@ def counting(*given):
     return one_epoch(*given)
 
 models.trainer._epoch = counting
-result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: {"force": True, "max_epochs": 14} | more})
+result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: few | more})
 assert result.success, failures(result)
 print("epochs", count)
 """
