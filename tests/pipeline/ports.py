@@ -4,7 +4,7 @@ import itertools
 import os
 import socket
 
-FIRST, PORTS_OF_A_WORKER = 20_000, 1_000  # below those that the system gives to whoever asks for any
+FIRST, PORTS_OF_A_WORKER = 20_000, 100  # below those that the system gives to whoever asks for any
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _offered = itertools.cycle(range(FIRST + _WORKER * PORTS_OF_A_WORKER, FIRST + (_WORKER + 1) * PORTS_OF_A_WORKER))
 
