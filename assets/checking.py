@@ -10,8 +10,10 @@ import dagster as dg
 from assets.dataset import DATASETS, AssetFunction
 from assets.stage import GUARDS
 from storage.errors import InputError
-from storage.generations import judge
+from storage.generations import find_previous, judge
 from storage.io_managers import as_failure
+
+RESTORABLE = "generation_before"  # in the metadata of a check that stops a run: there is a table to go back to
 
 
 def dataset_check(
@@ -20,7 +22,8 @@ def dataset_check(
     """Make a check of an asset, for every dataset by itself, from a function of the context, the asset and others.
 
     Args:
-        blocking: nothing is built on what does not pass, in this run or another; else it only warns.
+        blocking: nothing is built on what does not pass, in this run or another, unless the verdict is a mere warning;
+            else it only warns.
     """
 
     def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
@@ -37,7 +40,10 @@ def dataset_check(
                 looked_at = root.manifest(asset, dataset)
                 result = function(context, **loaded) if "context" in parameters else function(**loaded)
                 if blocking:
-                    judge(root, looked_at, name, result.passed, GUARDS[asset])
+                    stops = not result.passed and result.severity == dg.AssetCheckSeverity.ERROR
+                    judge(root, looked_at, name, not stops, GUARDS[asset])
+                    if stops and find_previous(root, asset, dataset):
+                        result = result._replace(metadata={**(result.metadata or {}), RESTORABLE: True})
                 return result
 
         any_order = inspect.Parameter.POSITIONAL_OR_KEYWORD

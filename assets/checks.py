@@ -10,13 +10,28 @@ from assets.checking import dataset_check
 from assets.interactions.kcore import distinct
 from assets.interactions.splits import TRAIN
 from storage.rejects import RejectCounts, rejects_path
-from storage.statuses import MISSING, OK
+from storage.statuses import NOBODY_PROMISED, OK
 from storage.tables import Embeddings
 
 
-def passed_if(passed: bool, **facts: object) -> dg.AssetCheckResult:
-    """A check's verdict with the figures behind it."""
-    return dg.AssetCheckResult(passed=bool(passed), metadata=facts)  # type: ignore[arg-type]
+def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.AssetCheckResult:
+    """A check's verdict with the figures behind it.
+
+    Args:
+        said: what a person has to know where it has not passed, as a part of a sentence; without it, the figures are
+            shown.
+    """
+    return dg.AssetCheckResult(passed=bool(passed), description=said, metadata=facts)  # type: ignore[arg-type]
+
+
+def warned_if(wrong: bool, *, said: str, **facts: object) -> dg.AssetCheckResult:
+    """The verdict of a check that only warns; `said` is as above."""
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=facts,  # type: ignore[arg-type]
+    )
 
 
 def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetCheckResult:
@@ -26,10 +41,15 @@ def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetC
     """
     root = context.resources.data_root
     manifest = root.manifest(asset, context.partition_key)
-    counts = RejectCounts(rejects_path(root, asset, context.partition_key))
+    path = rejects_path(root, asset, context.partition_key)
+    counts = RejectCounts(path)
     rate, most = counts.rate(manifest.rows), manifest.recipe.settings["max_reject_rate"]
+    read = manifest.rows + counts.duplicates + counts.rejected
+    next_step = "get the file again" if counts.damaged else "mend the file, or set max_reject_rate"
     return passed_if(
         rate <= most and not counts.damaged,
+        said=f"{counts.rejected:,} of {read:,} records could not be used: {counts.told()}; see {root.shown(path)}, and "
+        f"{next_step}",
         kept=manifest.rows,
         rejected=counts.rejected,
         duplicates=counts.duplicates,
@@ -47,6 +67,26 @@ def reviews_usable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
 @dataset_check("items", "Nearly every record of the dump could be used.")
 def items_usable(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     return few_rejects(context, "items")
+
+
+@dataset_check("items", "Of what the records say of a field, nearly all could be read.", blocking=False)
+def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    """No field has more values of a shape that is not known than `max_not_read_rate`; what is noise is left aside."""
+    root = context.resources.data_root
+    manifest = root.manifest("items", context.partition_key)
+    path = rejects_path(root, "items", context.partition_key)
+    unread = RejectCounts(path).unexpected
+    most = manifest.recipe.settings["max_not_read_rate"]
+    worst = max(unread.values(), default=0) / max(manifest.rows, 1)
+    told = ", ".join(f"{count:,} {what}" for what, count in sorted(unread.items(), key=lambda found: -found[1]))
+    return warned_if(
+        worst > most,
+        said=f"values are there and were not read ({told or 'none'}, of {manifest.rows:,} items); the first of each "
+        f"lie in {root.shown(path)}",
+        not_read=sum(unread.values()),
+        highest_rate=worst,
+        max_not_read_rate=most,
+    )
 
 
 @dataset_check("items", "Every item stands once in the catalogue.")
@@ -75,6 +115,38 @@ def item_index_dense(item_index: pa.Table) -> dg.AssetCheckResult:
     dense = np.array_equal(item_index["item"].to_numpy(), np.arange(len(item_index)))
     distinct = pc.count_distinct(item_index["item_id"]).as_py()
     return passed_if(dense and distinct == len(item_index), rows=len(item_index), distinct=distinct)
+
+
+@dataset_check("item_index", "The metadata know the items of the core.")
+def core_described(
+    context: dg.AssetCheckExecutionContext, item_index: pa.Table, items: pa.Table
+) -> dg.AssetCheckResult:
+    """Whether reviews and metadata are of the same products: none in common stops the run, too few are a warning."""
+    root = context.resources.data_root
+    least = root.manifest("item_index", context.partition_key).recipe.settings["min_described_share"]
+    core = item_index.filter(item_index["in_core"])["item_id"].combine_chunks()
+    described = items["item_id"].combine_chunks()
+    known = pc.sum(pc.is_in(core, value_set=described)).as_py() or 0
+    share = known / len(core)
+    severity = dg.AssetCheckSeverity.WARN if known else dg.AssetCheckSeverity.ERROR
+    passed = share >= least and known > 0
+    facts = {"core_items": len(core), "described": known, "share": share, "min_described_share": least}
+    said = None if passed else _why_apart(core, described, known)
+    return dg.AssetCheckResult(passed=passed, severity=severity, description=said, metadata=facts)
+
+
+def _why_apart(core: pa.Array, described: pa.Array, known: int) -> str:
+    """That the metadata lack items of the core, and what may be behind it, as a part of a sentence."""
+    unknown = core.filter(pc.invert(pc.is_in(core, value_set=described)))
+    said = (
+        f"{known:,} of {len(core):,} items of the core are in the metadata; the reviews have {unknown[0]} for "
+        f"instance, the metadata {described[0]}"
+    )
+    folded = pc.utf8_upper(pc.utf8_trim_whitespace(described))
+    found = pc.sum(pc.is_in(pc.utf8_upper(pc.utf8_trim_whitespace(unknown)), value_set=folded)).as_py()
+    if found:
+        return f"{said}; {found:,} more are there in other letter case, or with blanks around the id"
+    return f"{said}; see whether both files are of the same category, and count products by the same id"
 
 
 @dataset_check("splits", "Every interaction is in exactly one part, and no part is empty.")
@@ -128,12 +200,15 @@ def graph_of_train_alone(interaction_graph: sp.csr_matrix, splits: pa.Table) -> 
 
 @dataset_check("item_images", "Of the pictures that items name, some could be had.", blocking=False)
 def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
-    named = item_images.filter(pc.not_equal(item_images["status"], MISSING))
+    named = item_images.filter(pc.invert(pc.is_in(item_images["status"], pa.array(NOBODY_PROMISED))))
     found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0
-    return dg.AssetCheckResult(
-        passed=bool(found or not len(named)),
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"found": found, "not_found": len(named) - found},
+    statuses = pc.value_counts(named["status"]).to_pylist()
+    told = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
+    return warned_if(
+        not found and len(named) > 0,
+        said=f"of the {len(named):,} items that name a picture, none could be had ({told})",
+        found=found,
+        not_found=len(named) - found,
     )
 
 

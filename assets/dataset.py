@@ -132,7 +132,7 @@ def _basis(
         InputError: an input is not there, has not passed its checks, or is of another generation than the others.
     """
     upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])]
-    refuse_failed(upstream)
+    refuse_failed(stage.root, upstream)
     read = {manifest.asset: manifest.data_version for manifest in upstream}
     numbering = common_numbering(upstream)
     if core_alone:

@@ -46,6 +46,9 @@ class ReviewSettings(StageSettings):
 class ItemSettings(ReviewSettings):
     """Reading product metadata."""
 
+    max_not_read_rate: float = Field(
+        0.01, ge=0, le=1, description="A check warns if a larger share of the items has a value that cannot be read."
+    )
     text_max_chars: int = Field(2000, ge=1, description="The text of an item that the encoder reads ends here.")
 
 
@@ -60,6 +63,12 @@ class CoreSettings(StageSettings):
 class IndexSettings(StageSettings):
     """Which items are numbered, and so embedded."""
 
+    min_described_share: float = Field(
+        0.9,
+        ge=0,
+        le=1,
+        description="A check warns if the metadata know a smaller share of the core; none at all is an error.",
+    )
     items: Literal["core", "all"] = Field("core", description="Items of the core alone, or all that have metadata.")
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from assets.compute import Compute
 from storage.catalogue import Dataset
 from storage.errors import InputError
+from storage.generations import find_previous
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.progress import Progress
 
@@ -46,16 +47,16 @@ class Stage:
         return self.root.manifest(asset, self.dataset.name)
 
 
-def refuse_failed(upstream: Sequence[Manifest]) -> None:
+def refuse_failed(root: DataRoot, upstream: Sequence[Manifest]) -> None:
     """Raise InputError if an input has not passed its blocking checks: nothing is built on it, in whatever run."""
     for manifest in upstream:
         for check in sorted(GUARDS[manifest.asset]):
             if not manifest.verdicts.get(check):
                 what = "has failed" if check in manifest.verdicts else "was never looked at by"
-                raise InputError(
-                    f"{manifest.asset} {what} its check {check}, and nothing is built on it: materialize it again when "
-                    f"data or settings are mended, or `make restore DATASET={manifest.dataset}` takes the one before"
-                )
+                to_do = "materialize it again when data or settings are mended"
+                if find_previous(root, manifest.asset, manifest.dataset):
+                    to_do += f", or `make restore DATASET={manifest.dataset}` takes the one before"
+                raise InputError(f"{manifest.asset} {what} its check {check}, and nothing is built on it: {to_do}")
 
 
 def common_numbering(upstream: Sequence[Manifest]) -> dict[str, str]:

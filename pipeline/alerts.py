@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 import requests
 
+from assets.checking import RESTORABLE
 from pipeline.presence import PARTITION
 from pipeline.reasons import failed_checks, figures_of, reason_of
 
@@ -21,7 +22,7 @@ WEBHOOK_TIMEOUT_S = 10
 RUN_FAILED, CHECK_FAILED, DEGRADED = "run_failed", "check_failed", "degraded"
 ADVICE = {
     RUN_FAILED: "Mend what it names, then `make catch-up`: what was finished is used again.",
-    CHECK_FAILED: "Nothing is built on it. Mend data or settings and make it again, or `make restore`.",
+    CHECK_FAILED: "Nothing is built on it. Mend data or settings and make it again.",
     DEGRADED: "What follows is made all the same: see whether it is good enough.",
 }
 
@@ -103,9 +104,11 @@ def degradations(context: dg.RunStatusSensorContext) -> None:
 
 
 def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Alert]:
-    """The checks of a run that did not pass, with their figures."""
+    """The checks of a run that did not pass, with what they found."""
     for found in failed_checks(instance, run.run_id):
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        yield Alert(kind, dataset, run.run_id, what, f"It did not pass ({figures_of(found)}).", ADVICE[kind])
+        sentence = f"It did not pass: {found.description or figures_of(found)}."
+        restore = f" `make restore DATASET={dataset}` takes the table before." if RESTORABLE in found.metadata else ""
+        yield Alert(kind, dataset, run.run_id, what, sentence, ADVICE[kind] + restore)

@@ -4,6 +4,7 @@ import dagster as dg
 from dagster import DagsterEventType
 from dagster._utils.error import SerializableErrorInfo
 
+from assets.checking import RESTORABLE
 from pipeline.presence import PARTITION
 
 
@@ -39,7 +40,8 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetChe
 def figures_of(check: dg.AssetCheckEvaluation) -> str:
     """The numbers behind a check; words may be of the data, and are left out."""
     facts = {name: value.value for name, value in check.metadata.items()}
-    numbers = [f"{name} {value}" for name, value in facts.items() if isinstance(value, int | float)]
+    is_number = {name: isinstance(value, int | float) and name != RESTORABLE for name, value in facts.items()}
+    numbers = [f"{name} {value}" for name, value in facts.items() if is_number[name]]
     return ", ".join(numbers) or "no figures"
 
 
@@ -47,14 +49,15 @@ def _refused(instance: dg.DagsterInstance, run_id: str) -> str:
     """Which blocking checks a run did not pass, and what to do about it."""
     failed = [check for check in failed_checks(instance, run_id) if check.blocking]
     found = "; ".join(
-        f"{check.asset_key.to_user_string()} has failed its check {check.check_name} ({figures_of(check)})"
+        f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: "
+        f"{check.description or figures_of(check)}"
         for check in failed
     )
     dataset = failed[0].partition
-    return (
-        f"Dataset {dataset}: {found}, and nothing is built on it: run it again when data or settings are mended, or "
-        f"`make restore DATASET={dataset}` takes the table before."
-    )
+    to_do = "run it again when data or settings are mended"
+    if any(RESTORABLE in check.metadata for check in failed):
+        to_do += f", or `make restore DATASET={dataset}` takes the table before"
+    return f"Dataset {dataset}: {found}; nothing is built on it: {to_do}."
 
 
 def last_run(instance: dg.DagsterInstance, dataset: str) -> str | None:

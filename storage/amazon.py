@@ -1,14 +1,11 @@
 """Readers of the Amazon releases: raw records in, typed rows out, and what is left out in `rejects`.
 
 Releases: 2014 (McAuley et al., SIGIR 2015), 2018 (Ni et al., EMNLP 2019) and 2023 (Hou et al., arXiv 2403.03952).
-Files may be plain or gzipped, lines or one JSON array. Identifiers are strings: a number has lost its leading zeros
-and is refused.
+Files may be plain or gzipped, lines or one JSON array. Of a key that an object has twice, the first counts.
 """
 
-import ast
 import json
-import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +16,28 @@ import pyarrow.compute as pc
 
 from storage.ahead import ahead
 from storage.catalogue import Format
-from storage.errors import InputError
+from storage.fields import MAX_ID_BYTES, Fields, distinct, identifier
 from storage.lines import NOT_JSON, read_records
+from storage.printed import read_literal
 from storage.rejects import DUPLICATE, Rejects
 from storage.schemas import SCHEMAS
-from storage.text import clean, clean_all, is_writable, price_of
+from storage.unusable import nothing_usable
 
-SECONDS_BELOW = 100_000_000_000  # 1973 in milliseconds, the year 5138 in seconds
-TIMES_END = 4_102_444_800_000  # 2100
-MAX_LITERAL_CHARACTERS = 1 << 20  # a syntax tree takes about a hundred times its text
+TIMES_END = 4_102_444_800_000  # 2100, in milliseconds
+# A time is a number of s, ms, us or ns since 1970, and its size tells which: all but s begin in 1973, so that no number
+# has two meanings. Least number, end, and what gives milliseconds.
+UNITS = [
+    (0, TIMES_END // 1_000, "* 1000"),
+    (10**11, TIMES_END, ""),
+    (10**14, TIMES_END * 1_000, "// 1000"),
+    (10**17, TIMES_END * 1_000_000, "// 1000000"),
+]
+ISO_TIME = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?"
 
 NOT_LITERAL = "not a Python literal of at most 1 MiB"
+ID_TOO_LONG = f"is longer than {MAX_ID_BYTES} bytes"
+NO_ID = "is neither a text nor a whole number"
+NO_NUMBER, NO_TIME = "is no number", "is no time before 2100"
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,9 @@ REVIEW_KEYS: dict[Format, ReviewKeys] = {
 def read_reviews(path: Path, release: Format, rejects: Rejects) -> pa.RecordBatchReader:
     """Stream the table `reviews` from a raw file, in the order of its lines.
 
-    DuckDB parses the lines, in a thread ahead of whoever writes the rows; nothing of a review's text is kept. Times
-    before 100,000,000,000 are taken as seconds, others as milliseconds. `rejects` is complete when the stream has
-    ended.
+    DuckDB parses the lines, in a thread ahead of whoever writes the rows; nothing of a review's text is kept. An id is
+    a text or a whole number; a time is a number of s, ms, us or ns since 1970, by its size, or an ISO date, which is
+    UTC where it names no zone. `rejects` is complete when the stream has ended.
 
     Raises:
         InputError: while the stream is read, if not one line is a review.
@@ -66,7 +74,7 @@ def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.Recor
     query = _review_query(REVIEW_KEYS[release])
     kept = 0
     with duckdb.connect() as connection:
-        connection.execute("SET preserve_insertion_order = true")
+        connection.execute("SET preserve_insertion_order = true; SET TimeZone = 'UTC'")
         for records in read_records(path, rejects):
             connection.register("records", pa.Table.from_batches([records]))
             judged = connection.sql(query).to_arrow_table()
@@ -79,7 +87,7 @@ def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.Recor
             kept += len(rows)
             yield from rows.to_batches()
     if not kept:
-        raise InputError(f"the file of 'reviews', {path.name}, holds not one review in the format {release}")
+        raise nothing_usable("reviews", path, release, rejects)
 
 
 def _review_query(keys: ReviewKeys) -> str:
@@ -87,31 +95,50 @@ def _review_query(keys: ReviewKeys) -> str:
 
     Each record is parsed once, and a value of another type is turned into the wanted one if it can be. Where that may
     have happened a second look is taken at the type: at identifiers that do not begin with A or B (as most of Amazon's
-    do, and as no number, truth value, list or object is written), and at ratings and times of 0 or 1.
+    do, and as no number, truth value, list or object is written), at ratings and times of 0 or 1, and at times that are
+    no numbers.
     """
     wanted = {keys.user: "VARCHAR", keys.item: "VARCHAR", keys.rating: "FLOAT", keys.time: "BIGINT"}
-    type_of = "json_type(raw, '$.{}')"
-    text = """CASE WHEN review."{0}" >= 'A' AND review."{0}" < 'C' THEN review."{0}"
-                   WHEN review."{0}" IS NULL THEN NULL
-                   WHEN json_type(raw, '$.{0}') = 'VARCHAR' THEN review."{0}" END"""
+
+    def type_of(key: str) -> str:
+        return f"TRY(json_type(raw, '$.{key}'))"
+
+    def id_of(key: str) -> str:
+        return f"""CASE WHEN review."{key}" >= 'A' AND review."{key}" < 'C' THEN review."{key}"
+                        WHEN review."{key}" IS NULL THEN NULL
+                        WHEN {type_of(key)} IN ('VARCHAR', 'UBIGINT', 'BIGINT') THEN review."{key}" END"""
+
+    def bad_id(key: str, value: str) -> str:
+        return f"""WHEN {value} IS NULL AND {type_of(key)} <> 'NULL' THEN '{key} {NO_ID}'
+                   WHEN coalesce({value}, '') = '' THEN 'no {key}'
+                   WHEN strlen({value}) > {MAX_ID_BYTES} THEN '{key} {ID_TOO_LONG}'"""
+
+    units = " ".join(f"WHEN time >= {least} AND time < {end} THEN time {to_ms}" for least, end, to_ms in UNITS)
+    written = f"TRY(json_extract_string(raw, '$.{keys.time}'))"
+    iso = f"""CASE WHEN regexp_full_match({written}, '{ISO_TIME}')
+                   THEN epoch_ms(TRY_CAST({written} AS TIMESTAMPTZ)) END"""
+
     return f"""
         WITH parsed AS (
             SELECT raw, TRY(json_transform(raw, '{json.dumps(wanted)}')) AS review FROM records
         ), fields AS (
-            SELECT raw, review, {text.format(keys.user)} AS user_id, {text.format(keys.item)} AS item_id,
+            SELECT raw, review, {id_of(keys.user)} AS user_id, {id_of(keys.item)} AS item_id,
                    review."{keys.rating}" AS rating, review."{keys.time}" AS time
             FROM parsed
+        ), timed AS (
+            SELECT *, CASE WHEN review IS NULL THEN NULL WHEN time IS NULL THEN {iso} {units} END AS timestamp
+            FROM fields
         )
-        SELECT user_id, item_id, rating, CASE WHEN time < {SECONDS_BELOW} THEN time * 1000 ELSE time END AS timestamp,
+        SELECT user_id, item_id, rating, timestamp,
                CASE WHEN review IS NULL THEN '{NOT_JSON}'
-                    WHEN coalesce(user_id, '') = '' THEN 'no {keys.user}'
-                    WHEN coalesce(item_id, '') = '' THEN 'no {keys.item}'
-                    WHEN rating IS NULL OR NOT isfinite(rating) THEN '{keys.rating} is no number'
-                    WHEN rating <= 1 AND {type_of.format(keys.rating)} = 'BOOLEAN' THEN '{keys.rating} is no number'
-                    WHEN time IS NULL OR time < 0 OR time >= {TIMES_END} THEN '{keys.time} is no time'
-                    WHEN time <= 1 AND {type_of.format(keys.time)} = 'BOOLEAN' THEN '{keys.time} is no time'
+                    {bad_id(keys.user, "user_id")}
+                    {bad_id(keys.item, "item_id")}
+                    WHEN rating IS NULL OR NOT isfinite(rating) THEN '{keys.rating} {NO_NUMBER}'
+                    WHEN rating <= 1 AND {type_of(keys.rating)} = 'BOOLEAN' THEN '{keys.rating} {NO_NUMBER}'
+                    WHEN timestamp IS NULL OR timestamp < 0 OR timestamp >= {TIMES_END} THEN '{keys.time} {NO_TIME}'
+                    WHEN time <= 1 AND {type_of(keys.time)} = 'BOOLEAN' THEN '{keys.time} {NO_TIME}'
                END AS reason
-        FROM fields
+        FROM timed
     """
 
 
@@ -127,8 +154,7 @@ def read_items(path: Path, release: Format, text_max_chars: int, rejects: Reject
 
 
 def _items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -> Iterator[pa.RecordBatch]:
-    parse, unreadable = (_literal, NOT_LITERAL) if release == "amazon2014" else (json.loads, NOT_JSON)
-    item_of = ITEM_OF[release]
+    item_of, key = ITEM_OF[release], ITEM_KEYS[release]
     seen: set[str] = set()
     for records in read_records(path, rejects):
         rows = []
@@ -136,41 +162,57 @@ def _items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -
             if raw.isspace():
                 continue
             try:
-                record = parse(raw)
-            except (ValueError, RecursionError):
-                rejects.add(line, unreadable, raw)
+                record = _record(raw, release)
+            except ValueError as error:
+                rejects.add(line, str(error), raw)
                 continue
-            item = item_of(record) if isinstance(record, dict) else None
-            if item is None:
-                rejects.add(line, "no item id", raw)
-            elif item["item_id"] in seen:
+            item_id, reason = _item_id(record, key)
+            if reason:
+                rejects.add(line, reason, raw)
+            elif item_id in seen:
                 rejects.add(line, DUPLICATE, raw)
             else:
-                seen.add(item["item_id"])
-                rows.append({**item, "text": item_text(item, text_max_chars)})
+                seen.add(item_id)
+                item = item_of(Fields(record, rejects.noting(line)))
+                rows.append({**item, "item_id": item_id, "text": item_text(item, text_max_chars)})
         yield pa.RecordBatch.from_pylist(rows, schema=SCHEMAS["items"])
     if not seen:
-        raise InputError(f"the file of 'metadata', {path.name}, holds not one item in the format {release}")
+        raise nothing_usable("metadata", path, release, rejects)
 
 
-def _literal(raw: str) -> object:
-    """The Python literal, or the JSON object, of a line of the 2014 metadata; nothing is evaluated.
+def _record(raw: str, release: Format) -> dict[str, Any]:
+    """The JSON object of a line, or the Python dict of a line of 2014; nothing is evaluated.
 
     Raises:
-        ValueError, RecursionError: it is neither, or it is too long.
+        ValueError: it is none; the message is the reason.
     """
-    if raw.startswith('{"'):
-        try:
-            return json.loads(raw)
-        except ValueError:
-            pass
-    if len(raw) > MAX_LITERAL_CHARACTERS:
-        raise ValueError("too long")
+    is_literal = release == "amazon2014" and not raw.startswith('{"')
     try:
-        with warnings.catch_warnings(action="ignore"):  # of escapes that Python no longer likes
-            return ast.literal_eval(raw.strip())
-    except (SyntaxError, TypeError, MemoryError) as error:
-        raise ValueError("no literal") from error
+        record = read_literal(raw) if is_literal else json.loads(raw, object_pairs_hook=_first_wins)
+    except (ValueError, RecursionError):
+        if is_literal or release != "amazon2014":
+            raise ValueError(NOT_LITERAL if is_literal else NOT_JSON) from None
+        try:  # a Python dict may begin like a JSON object
+            record = read_literal(raw)
+        except ValueError:
+            raise ValueError(NOT_LITERAL) from None
+    if not isinstance(record, dict):
+        raise ValueError(NOT_JSON)
+    return record
+
+
+def _first_wins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which the first value of a key counts, as it does for DuckDB."""
+    return dict(reversed(pairs))
+
+
+def _item_id(record: dict[str, Any], key: str) -> tuple[str, str]:
+    """The id of an item, and why it has none that can be used; one of the two is ""."""
+    given = record.get(key)
+    found = identifier(given)
+    if found is None:
+        return "", f"no {key}" if given is None or given == "" else f"{key} {NO_ID}"
+    return (found, "") if len(found.encode()) <= MAX_ID_BYTES else ("", f"{key} {ID_TOO_LONG}")
 
 
 def item_text(item: dict[str, Any], max_chars: int) -> str:
@@ -182,71 +224,34 @@ def item_text(item: dict[str, Any], max_chars: int) -> str:
     return ". ".join(part.rstrip(".") for part in parts if part)[:max_chars]
 
 
-def _item_2014(record: dict[str, Any]) -> dict[str, Any] | None:
-    categories = [name for path in _list(record.get("categories")) for name in _list(path)]
-    flat = {**record, "categories": categories}
-    return _item(flat, "asin", "brand", "categories", "feature", [_texts(record.get("imUrl"))])
+def _item_2014(fields: Fields) -> dict[str, Any]:
+    return _item(fields, "brand", "categories", "feature", fields.pictures("imUrl"))
 
 
-def _item_2018(record: dict[str, Any]) -> dict[str, Any] | None:
-    return _item(record, "asin", "brand", "category", "feature", _pictures_2018(record))
-
-
-def _pictures_2018(record: dict[str, Any]) -> Iterator[list[str]]:
+def _item_2018(fields: Fields) -> dict[str, Any]:
     """The large and the small place of each picture where the two lists belong together, else each place alone."""
-    large, small = (_list(record.get(key)) for key in ("imageURLHighRes", "imageURL"))
-    if len(large) == len(small):
-        yield from (_texts(list(places)) for places in zip(large, small, strict=True))
-    else:
-        yield from map(_texts, (*large, *small))
-    yield from map(_texts, _list(record.get("image")))
+    large, small = (fields.places(key) for key in ("imageURLHighRes", "imageURL"))
+    together = len(large) == len(small)
+    pictures = [big + little for big, little in zip(large, small, strict=True)] if together else [*large, *small]
+    return _item(fields, "brand", "category", "feature", [*pictures, *fields.places("image")])
 
 
-def _item_2023(record: dict[str, Any]) -> dict[str, Any] | None:
-    images = [image for image in _list(record.get("images")) if isinstance(image, dict)]
-    images.sort(key=lambda image: image.get("variant") != "MAIN")
-    pictures = ([image.get(size) for size in ("hi_res", "large", "thumb")] for image in images)
-    return _item(record, "parent_asin", "store", "categories", "features", map(_texts, pictures))
+def _item_2023(fields: Fields) -> dict[str, Any]:
+    return _item(fields, "store", "categories", "features", fields.pictures("images"))
 
 
-def _item(
-    record: dict[str, Any], item_id: str, brand: str, categories: str, features: str, pictures: Iterable[list[str]]
-) -> dict[str, Any] | None:
-    """What we keep of a product; None without a usable id. Of `pictures`, those with any place, each place once."""
-    identifier = record.get(item_id)
-    if not isinstance(identifier, str) or not identifier or not is_writable(identifier):
-        return None
+def _item(fields: Fields, brand: str, categories: str, features: str, pictures: list[list[str]]) -> dict[str, Any]:
+    """What we keep of a product but for its id. Of `pictures`, those with any place, each place once."""
     return {
-        "item_id": identifier,
-        "title": clean(record.get("title")),
-        "brand": clean(record.get(brand)),
-        "categories": clean_all(record.get(categories)),
-        "features": clean_all(record.get(features)),
-        "description": clean_all(record.get("description")),
-        "price": price_of(record.get("price")),
-        "image_urls": _distinct(pictures),
+        "title": fields.text("title"),
+        "brand": fields.text(brand),
+        "categories": fields.names(categories),
+        "features": fields.texts(features),
+        "description": fields.texts("description"),
+        "price": fields.price("price"),
+        "image_urls": distinct(pictures),
     }
 
 
-def _distinct(pictures: Iterable[list[str]]) -> list[list[str]]:
-    """The same pictures with every place left out that stood before, and every picture that then has none."""
-    seen: set[str] = set()
-    kept = []
-    for places in pictures:
-        new = [place for place in dict.fromkeys(places) if place not in seen]
-        seen.update(new)
-        if new:
-            kept.append(new)
-    return kept
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def _texts(value: object) -> list[str]:
-    """The non-empty strings of a list, or a lone one, that UTF-8 can write."""
-    return [text for text in _list(value) if isinstance(text, str) and text and is_writable(text)]
-
-
+ITEM_KEYS: dict[Format, str] = {"amazon2014": "asin", "amazon2018": "asin", "amazon2023": "parent_asin"}
 ITEM_OF = {"amazon2014": _item_2014, "amazon2018": _item_2018, "amazon2023": _item_2023}

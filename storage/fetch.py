@@ -21,7 +21,7 @@ from storage.local_pictures import LocalPictures
 from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
-from storage.statuses import MISSING, OK, PASSING, RefusedError
+from storage.statuses import MISSING, NO_METADATA, OK, PASSING, RefusedError
 from storage.web import is_on_the_web
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
@@ -33,10 +33,13 @@ Again = Literal["passing", "failed", "everything"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """An item and its pictures, the main one first; of each the places where it may be, the largest first."""
+    """An item and its pictures, the main one first; of each the places where it may be, the largest first.
+
+    `pictures` is None where no metadata name the item.
+    """
 
     item_id: str
-    pictures: Sequence[Sequence[str]]
+    pictures: Sequence[Sequence[str]] | None
 
 
 @dataclass(frozen=True)
@@ -130,14 +133,15 @@ class _Fetch:
         """Take the next item as long as there is one; many of these share the iterator."""
         for number, item in numbered:
             kept, failed = await self._pictures(item)
-            self.rows.add(number, item.item_id, kept, failed)
+            without = NO_METADATA if item.pictures is None else MISSING
+            self.rows.add(number, item.item_id, kept, failed, without)
             self.progress.advance()
 
     async def _pictures(self, item: Wanted) -> tuple[list[Attempt], Attempt | None]:
         """The usable pictures of an item, no more than are wanted and each once, and the failure that says most."""
         kept: list[Attempt] = []
         failed: Attempt | None = None
-        for places in item.pictures:
+        for places in item.pictures or ():
             if len(kept) == self.pictures_per_item:
                 break
             for url in places:
@@ -261,13 +265,15 @@ class _Rows:
         self._batches: list[pa.RecordBatch] = []
         self._open: list[tuple[Any, ...]] = []
 
-    def add(self, number: int, item_id: str, kept: Sequence[Attempt], failed: Attempt | None) -> None:
-        """The rows of the item that is `number` among all."""
+    def add(
+        self, number: int, item_id: str, kept: Sequence[Attempt], failed: Attempt | None, without: str = MISSING
+    ) -> None:
+        """The rows of the item that is `number` among all; `without` is its status where no picture was asked for."""
         for position, got in enumerate(kept):
             size = (got.bytes, got.width, got.height)
             self._open.append((number, item_id, position, got.url, OK, *size, got.sha256))
         if not kept:
-            url, status = (failed.url, failed.status) if failed else (None, MISSING)
+            url, status = (failed.url, failed.status) if failed else (None, without)
             self._open.append((number, item_id, 0, url, status, None, None, None, None))
         if len(self._open) >= ROWS_PER_BATCH:
             self._pack()

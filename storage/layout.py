@@ -107,6 +107,10 @@ class DataRoot:
             return self.mirror.remote.uri(self.mirror.key(path))
         return path.as_uri()
 
+    def shown(self, path: Path) -> str:
+        """A path of the root as a sentence names it: from the root's own name on, without what lies above it."""
+        return str(path.relative_to(self.root.parent) if path.is_relative_to(self.root.parent) else path)
+
     def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
         return self.root / asset / f"{dataset}{suffix}"
 

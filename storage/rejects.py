@@ -1,18 +1,21 @@
-"""Records that could not be used: every one is counted, the first of each kind are kept. Its memory is bounded."""
+"""Records and values that could not be read: all are counted, the first of each kind are kept; memory is bounded."""
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 
 from storage.errors import InputError
+from storage.fields import KNOWN_NOISE
 from storage.inflate import DAMAGED, TRUNCATED
 from storage.layout import DataRoot
 from storage.schemas import SCHEMAS
 from storage.tables import facts_of, write_table
 
 KEPT_OF_A_REASON = 5_000
+KEPT_OF_A_VALUE = 100
 RAW_CHARACTERS = 2_000
 
 DUPLICATE = "item was there already"
@@ -24,27 +27,51 @@ def rejects_path(root: DataRoot, asset: str, dataset: str) -> Path:
 
 
 class Rejects:
-    """Records of one file that were left out: their line, why, and the beginning of the line itself.
+    """Records of one file that were left out, and values of others that were not read: line, why, and the beginning.
 
     All are counted; of each reason the first 5,000 are kept, with up to 2,000 characters of the line, so that a file
-    without one good line takes no more than about 100 MB. Readers know a handful of reasons.
+    without one good line takes no more than about 100 MB. Readers know a handful of reasons. Of values that were not
+    read, the first 100 of each key and reason are kept.
     """
 
     def __init__(self) -> None:
         self._rows: list[tuple[int, str, str]] = []
         self._counts: Counter[str] = Counter()
+        self._not_read: Counter[str] = Counter()
 
     def add(self, line: int, reason: str, raw: str) -> None:
         self._counts[reason] += 1
         if self._counts[reason] <= KEPT_OF_A_REASON:
             self._rows.append((line, reason, raw[:RAW_CHARACTERS].rstrip("\r\n")))
 
+    def noting(self, line: int) -> Callable[[str, str, object], None]:
+        """What is called with the key, the reason and the value, for each value of a record that was not read."""
+
+        def note(key: str, why: str, value: object) -> None:
+            reason = f"{key}: {why}"
+            self._not_read[reason] += 1
+            if self._not_read[reason] <= KEPT_OF_A_VALUE:
+                shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+                shown = shown[:RAW_CHARACTERS].encode(errors="backslashreplace").decode()
+                self._rows.append((line, f"{reason} (not read)", shown[:RAW_CHARACTERS]))
+
+        return note
+
     def __len__(self) -> int:
-        """How many there were, kept or not."""
+        """How many records were left out, kept here or not."""
         return self._counts.total()
 
     def by_reason(self) -> dict[str, int]:
+        """How many records were left out, by reason."""
         return dict(self._counts)
+
+    def not_read(self) -> dict[str, int]:
+        """How many values were there and not read, by "key: reason"."""
+        return dict(self._not_read)
+
+    def first_of(self, reason: str) -> tuple[int, str]:
+        """The line, and its beginning, of the first record that was left out for a reason."""
+        return min((line, raw) for line, why, raw in self._rows if why == reason)
 
     def table(self) -> pa.Table:
         """The table `rejects`, by line: what was kept."""
@@ -53,7 +80,9 @@ class Rejects:
 
     def write(self, target: Path) -> None:
         """Publish the table `rejects`, with the counts in the file's own metadata."""
-        write_table(target, "rejects", self.table(), {"by_reason": json.dumps(self.by_reason(), sort_keys=True)})
+        counts = {"by_reason": self.by_reason(), "not_read": self.not_read()}
+        about = {name: json.dumps(found, sort_keys=True) for name, found in counts.items()}
+        write_table(target, "rejects", self.table(), about)
 
 
 class RejectCounts:
@@ -61,6 +90,7 @@ class RejectCounts:
 
     Attributes:
         by_reason: how many records were left out, by reason.
+        not_read: how many values of the other records were there and not read, by "key: reason".
 
     Raises:
         InputError: it is gone or damaged.
@@ -68,7 +98,9 @@ class RejectCounts:
 
     def __init__(self, rejects_file: Path) -> None:
         try:
-            self.by_reason: dict[str, int] = json.loads(facts_of(rejects_file)["by_reason"])
+            facts = facts_of(rejects_file)
+            self.by_reason: dict[str, int] = json.loads(facts["by_reason"])
+            self.not_read: dict[str, int] = json.loads(facts.get("not_read", "{}"))
         except (OSError, ValueError, KeyError, pa.ArrowException) as error:
             asset = rejects_file.parent.name
             raise InputError(f"{rejects_file} is missing or damaged; materialize {asset} again") from error
@@ -87,6 +119,16 @@ class RejectCounts:
     def damaged(self) -> bool:
         """Whether nobody knows how many lines are missing, because the gzip stream itself is damaged."""
         return TRUNCATED in self.by_reason or DAMAGED in self.by_reason
+
+    @property
+    def unexpected(self) -> dict[str, int]:
+        """Values that were not read, but for what the official dumps are known to hold in place of values."""
+        return {what: count for what, count in self.not_read.items() if what.partition(": ")[2] not in KNOWN_NOISE}
+
+    def told(self) -> str:
+        """Why records could not be used, the most frequent reason first, as a part of a sentence."""
+        reasons = sorted(self.by_reason.items(), key=lambda found: -found[1])
+        return ", ".join(f"{count:,} {reason}" for reason, count in reasons if reason != DUPLICATE) or "none"
 
     def rate(self, kept: int) -> float:
         """Share of unusable records among all that were read, of which `kept` became rows."""

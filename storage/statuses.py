@@ -2,6 +2,8 @@
 
 OK = "ok"
 MISSING = "missing"  # the item names no picture
+NO_METADATA = "no_metadata"  # no metadata name the item
+NOBODY_PROMISED = (MISSING, NO_METADATA)
 INT32_MAX = 2**31 - 1  # the largest size that the table can hold
 
 # What another try may mend: the same URL may give what it is asked for in a second, or at the next run.

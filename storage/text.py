@@ -9,8 +9,10 @@ MAX_PRICE, MAX_PRICE_CHARACTERS = 1e9, 40
 _SCRIPT = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[/!a-zA-Z][^<>]*>")
 _SPACE = re.compile(r"\s+")
-_PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
-_PAGE_SCRIPT = "getTime()"  # titles of the 2018 release that are a piece of the shop's own JavaScript
+_DOLLARS = r"(?:US|USD)?\s*\$?\s*"
+_AMERICAN = re.compile(_DOLLARS + r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)\s*(?:USD|\$)?", re.IGNORECASE)
+_EUROPEAN = re.compile(_DOLLARS + r"(\d{1,3}(?:\.\d{3})+,\d{1,2}|\d+,\d{1,2})\s*(?:USD|\$)?", re.IGNORECASE)
+_PAGE_SCRIPT = "var aPageStart"  # how titles of the 2018 release begin that are the shop's own JavaScript
 
 
 def clean(text: object) -> str:
@@ -18,7 +20,7 @@ def clean(text: object) -> str:
 
     Markup that was escaped once too often (`&lt;b&gt;`, `&amp;amp;`) goes too.
     """
-    if not isinstance(text, str) or _PAGE_SCRIPT in text:
+    if not isinstance(text, str) or is_page_script(text):
         return ""
     for _ in range(2):
         if "<" in text:
@@ -30,10 +32,9 @@ def clean(text: object) -> str:
     return _SPACE.sub(" ", text).strip()
 
 
-def clean_all(texts: object) -> list[str]:
-    """The distinct non-empty texts of a list, in their order; a lone text counts as a list of one."""
-    parts = texts if isinstance(texts, list) else [texts]
-    return list(dict.fromkeys(filter(None, map(clean, parts))))
+def is_page_script(text: str) -> bool:
+    """Whether a text is what the 2018 release has in place of some titles: the JavaScript of the shop's page."""
+    return _PAGE_SCRIPT in text
 
 
 def is_writable(text: str) -> bool:
@@ -48,15 +49,23 @@ def is_writable(text: str) -> bool:
 
 
 def price_of(value: object) -> float | None:
-    """US dollars of a number or of "$1,250.00"; None for "", HTML, ranges and whatever else is no single price."""
+    """US dollars of a number, of "$1,250.00", or of "12,50" and "1.250,00", whose last comma can only be a decimal one.
+
+    None for "", HTML, ranges, other currencies and whatever else is no single price in dollars.
+    """
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
         return float(value) if 0 <= value < MAX_PRICE else None
     if not isinstance(value, str) or len(value) > MAX_PRICE_CHARACTERS:
         return None
-    found = _PRICE.fullmatch(value.strip())
-    return float(found[1].replace(",", "")) if found else None
+    if found := _AMERICAN.fullmatch(value.strip()):
+        price = float(found[1].replace(",", ""))
+    elif found := _EUROPEAN.fullmatch(value.strip()):
+        price = float(found[1].replace(".", "").replace(",", "."))
+    else:
+        return None
+    return price if price < MAX_PRICE else None
 
 
 def shortened(text: str, characters: int) -> str:

@@ -34,7 +34,7 @@ from storage.tables import Embeddings
 logger = logging.getLogger(__name__)
 
 
-@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="2", deps=["raw_metadata"], pool="downloads")
+@dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="3", deps=["raw_metadata"], pool="downloads")
 def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
     """The first usable pictures of every item, kept by their content; an item without one says why."""
     limits = FetchLimits(

@@ -28,7 +28,7 @@ def wanted_pictures(places: pa.Table) -> Iterator[Wanted]:
     for start in range(0, len(places), WANTED_ROWS):
         ids, pictures = (column.to_pylist() for column in places.slice(start, WANTED_ROWS).columns)
         for item_id, of_item in zip(ids, pictures, strict=True):
-            yield Wanted(item_id, of_item or [])
+            yield Wanted(item_id, of_item)
 
 
 def is_local(stage: Stage) -> bool:

@@ -1,12 +1,16 @@
 """raw_reviews, raw_metadata → reviews, items."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+
+import pyarrow as pa
 
 from assets.dataset import dataset_asset
 from assets.settings import ItemSettings, ReviewSettings, SourceSettings
 from assets.stage import Stage
 from storage.amazon import read_items, read_reviews
+from storage.errors import InputError
 from storage.io_managers import Made
 from storage.rejects import RejectCounts, Rejects, rejects_path
 from storage.sample import SampleSize
@@ -33,20 +37,36 @@ def _raw(stage: Stage, config: SourceSettings, kind: Literal["reviews", "metadat
     return Made(obtained.path, {**obtained.facts, "format": stage.dataset.format})
 
 
-@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="2")
+@dataset_asset(group="ingest", kinds={"duckdb", "parquet"}, code_version="3")
 def reviews(stage: Stage, config: ReviewSettings, raw_reviews: Path) -> Made:
     """Who rated what, how and when: every sound line of the dump, in its order; the others lie in `rejects`."""
     rejects = Rejects()
     rows = read_reviews(raw_reviews, stage.dataset.format, rejects)
-    return Made(rows, lambda: _keep_rejects(stage, rejects))
+    return Made(_or_rejects(stage, rows, rejects), lambda: _keep_rejects(stage, rejects))
 
 
-@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="3")
+@dataset_asset(group="ingest", kinds={"python", "parquet"}, code_version="4")
 def items(stage: Stage, config: ItemSettings, raw_metadata: Path) -> Made:
     """The catalogue: title, brand, categories, price, picture URLs, and the cleaned text that the encoder reads."""
     rejects = Rejects()
     rows = read_items(raw_metadata, stage.dataset.format, config.text_max_chars, rejects)
-    return Made(rows, lambda: _keep_rejects(stage, rejects))
+    return Made(_or_rejects(stage, rows, rejects), lambda: _keep_rejects(stage, rejects))
+
+
+def _or_rejects(stage: Stage, rows: pa.RecordBatchReader, rejects: Rejects) -> pa.RecordBatchReader:
+    """The same rows; where the file has none that can be used, the rejects are kept before that is said."""
+
+    def stream() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except InputError as error:
+            if not len(rejects):
+                raise
+            path = rejects_path(stage.root, stage.asset, stage.dataset.name)
+            rejects.write(path)
+            raise InputError(f"{error}; the rejected records are in {stage.root.shown(path)}") from error
+
+    return pa.RecordBatchReader.from_batches(rows.schema, stream())
 
 
 def _keep_rejects(stage: Stage, rejects: Rejects) -> dict[str, Any]:
@@ -58,4 +78,5 @@ def _keep_rejects(stage: Stage, rejects: Rejects) -> dict[str, Any]:
         "rejected_rows": counts.rejected,
         "duplicate_rows": counts.duplicates,
         "rejected_by_reason": counts.by_reason,
+        "values_not_read": counts.not_read,
     }

@@ -182,7 +182,7 @@ def task_of(given: argparse.Namespace) -> Task:
 
     root = DataRoot.from_environment()
     root.pull(given.dataset)
-    refuse_failed([root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
+    refuse_failed(root, [root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
     settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
     tuning = published(root, given.dataset, {"tuning": pa.Table})["tuning"]
     values = tuned_values(tuning, given.model, given.loss)

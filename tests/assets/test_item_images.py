@@ -24,7 +24,7 @@ def test_the_items_of_the_index_come_in_its_order_with_their_pictures() -> None:
     assert list(wanted_pictures(places_of(items, index))) == [
         Wanted("A", [["a1", "a2"], ["b"]]),
         Wanted("B", []),
-        Wanted("unknown", []),
+        Wanted("unknown", None),
         Wanted("C", [["c"]]),
     ]
 

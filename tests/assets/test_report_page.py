@@ -49,6 +49,8 @@ LINEAGE = [
         {"min_rating": None, "user_core": 1, "item_core": 1},
         {"reviews": 12, "after_rating_filter": 12, "after_deduplication": 11, "in_core": 11},
     ),
+    manifest("items", {}, {"values_not_read": {"price: a range of prices": 2, f"images: {EVIL}": 3}}),
+    manifest("item_index", {}, {"core_items": 3, "other_items": 0, "without_metadata": 1}),
     manifest("splits", {}, {"train": 7, "validation": 1, "test": 3, "users_without_train_items": 0}),
     manifest("image_embeddings", {}, {"with_value": 1}),
     manifest("text_embeddings", {}, {"with_value": 0}),
@@ -88,7 +90,8 @@ def test_users_are_numbers() -> None:
 def test_what_is_wrong_with_the_content_stands_at_the_top() -> None:
     found = page()
     assert found.index("Untrained weights.") < found.index("Nothing to embed.") < found.index("From the dump")
-    assert "No item has a value in text_embeddings" in found
+    assert "No item has a text that was encoded, so the models that read content saw pictures alone." in found
+    assert "1 of 3 items of the core are in no metadata, so these have neither text nor picture." in found
     assert "Made 2026-01-02 00:00 UTC" in found
 
 

@@ -106,9 +106,9 @@ def test_a_check_that_fails_is_told_with_its_figures_and_those_that_pass_are_not
     tell(run_failures, pipeline, pipeline.run("quick", "*reviews", {"raw_reviews": {"sample_users": 150}}))
     failed, check = hook.bodies
     assert failed["kind"] == "run_failed"
-    assert failed["sentence"].startswith("Dataset quick: reviews has failed its check reviews_not_collapsed (least ")
+    assert failed["sentence"].startswith("Dataset quick: reviews has failed its check reviews_not_collapsed: least ")
     assert failed["sentence"].endswith(
-        "), and nothing is built on it: run it again when data or settings are mended, or `make restore DATASET=quick` "
+        "; nothing is built on it: run it again when data or settings are mended, or `make restore DATASET=quick` "
         "takes the table before."
     )
     assert (check["kind"], check["dataset"]) == ("check_failed", "quick")

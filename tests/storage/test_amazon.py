@@ -74,21 +74,29 @@ BAD_REVIEWS: list[tuple[bytes | dict, str]] = [
     (b'"text"', "no user_id"),
     ({**REVIEW_2023, "user_id": ""}, "no user_id"),
     ({**REVIEW_2023, "user_id": None}, "no user_id"),
-    ({**REVIEW_2023, "user_id": ["AE1"]}, "no user_id"),
-    ({**REVIEW_2023, "user_id": {"A": "B"}}, "no user_id"),
-    ({**REVIEW_2023, "user_id": float("nan")}, "no user_id"),
-    ({**REVIEW_2023, "user_id": True}, "no user_id"),
-    ({**REVIEW_2023, "parent_asin": 31887}, "no parent_asin"),
+    ({**REVIEW_2023, "user_id": ["AE1"]}, "user_id is neither a text nor a whole number"),
+    ({**REVIEW_2023, "user_id": {"A": "B"}}, "user_id is neither a text nor a whole number"),
+    ({**REVIEW_2023, "user_id": float("nan")}, "user_id is neither a text nor a whole number"),
+    ({**REVIEW_2023, "user_id": True}, "user_id is neither a text nor a whole number"),
+    ({**REVIEW_2023, "user_id": 10**30}, "user_id is neither a text nor a whole number"),
+    ({**REVIEW_2023, "user_id": "\u00e9" * 257}, "user_id is longer than 512 bytes"),
+    ({**REVIEW_2023, "parent_asin": 31887.0}, "parent_asin is neither a text nor a whole number"),
+    ({**REVIEW_2023, "parent_asin": "B" * 513}, "parent_asin is longer than 512 bytes"),
     ({key: value for key, value in REVIEW_2023.items() if key != "parent_asin"}, "no parent_asin"),
     ({**REVIEW_2023, "rating": "good"}, "rating is no number"),
     ({**REVIEW_2023, "rating": True}, "rating is no number"),
     ({**REVIEW_2023, "rating": float("nan")}, "rating is no number"),
     ({**REVIEW_2023, "rating": None}, "rating is no number"),
-    ({**REVIEW_2023, "timestamp": "yesterday"}, "timestamp is no time"),
-    ({**REVIEW_2023, "timestamp": -1}, "timestamp is no time"),
-    ({**REVIEW_2023, "timestamp": 10**15}, "timestamp is no time"),
-    ({**REVIEW_2023, "timestamp": 10**30}, "timestamp is no time"),
-    ({**REVIEW_2023, "timestamp": False}, "timestamp is no time"),
+    ({**REVIEW_2023, "timestamp": "yesterday"}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": -1}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": 99_999_999_999}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": 10**13}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": 10**16}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": "2020-13-01"}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": "1969-12-31"}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": "2020-09-13T12"}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": 10**30}, "timestamp is no time before 2100"),
+    ({**REVIEW_2023, "timestamp": False}, "timestamp is no time before 2100"),
 ]
 
 
@@ -109,7 +117,18 @@ def test_a_bad_review_is_rejected_with_its_line_and_reason_and_its_neighbours_ar
         ("rating", 0, "rating", 0.0),
         ("timestamp", "1600000000123", "timestamp", 1600000000123),
         ("timestamp", 1600000000, "timestamp", 1600000000000),
-        ("timestamp", 99_999_999_999, "timestamp", None),
+        ("timestamp", 4_102_444_799, "timestamp", 4_102_444_799_000),
+        ("timestamp", 1600000000123456, "timestamp", 1600000000123),
+        ("timestamp", 1600000000123456789, "timestamp", 1600000000123),
+        ("timestamp", "1600000000123000000", "timestamp", 1600000000123),
+        ("timestamp", "2020-09-13T12:26:40Z", "timestamp", 1600000000000),
+        ("timestamp", "2020-09-13 12:26:40.123", "timestamp", 1600000000123),
+        ("timestamp", "2020-09-13T14:26:40+02:00", "timestamp", 1600000000000),
+        ("timestamp", "2020-09-13", "timestamp", 1599955200000),
+        ("user_id", 31887, "user_id", "31887"),
+        ("user_id", "0x1F", "user_id", "0x1F"),
+        ("parent_asin", 18446744073709551615, "item_id", "18446744073709551615"),
+        ("parent_asin", "B" * 512, "item_id", "B" * 512),
         ("timestamp", 1, "timestamp", 1000),
         ("user_id", 'quo"te\\ \u00e9\U0001f381', "user_id", 'quo"te\\ \u00e9\U0001f381'),
         ("parent_asin", "007", "item_id", "007"),
@@ -117,7 +136,6 @@ def test_a_bad_review_is_rejected_with_its_line_and_reason_and_its_neighbours_ar
 )
 def test_values_that_mean_a_review(path, key, value, column, expected):
     table, rejects = reviews(path, "amazon2023", lines_of({**REVIEW_2023, key: value}))
-    expected = 99_999_999_999_000 if expected is None else expected
     assert table[column].to_pylist() == [expected]
     assert len(rejects) == 0
 
@@ -165,7 +183,8 @@ def test_an_item_of_2014_is_a_python_literal_that_is_never_run(path):
         ({"imageURLHighRes": ["l1"], "imageURL": ["s1", "s2"]}, [["l1"], ["s1"], ["s2"]]),
         ({"imageURL": ["s1", "s2"]}, [["s1"], ["s2"]]),
         ({"imageURLHighRes": ["same"], "imageURL": ["same"]}, [["same"]]),
-        ({"imageURLHighRes": [["l1", "l2"]], "imageURL": ["s1"]}, [["s1"]]),
+        ({"imageURLHighRes": [["l1", "l2"]], "imageURL": ["s1"]}, [["l1"], ["l2"], ["s1"]]),
+        ({"imageURLHighRes": "['l1', 'l2']", "imageURL": "['s1' 's2']"}, [["l1", "s1"], ["l2", "s2"]]),
         ({"image": ["o1", "", "o1", None, "o2"]}, [["o1"], ["o2"]]),
         ({"image": "o1"}, [["o1"]]),
         ({"imageURLHighRes": [], "imageURL": [], "image": None}, []),
@@ -194,16 +213,51 @@ def test_an_item_of_2023_shows_its_main_picture_first_and_survives_nulls(path):
     ]
     full = {"parent_asin": "B1", "title": None, "store": None, "price": None, "images": images, "features": None}
     rows, rejects = items(path, "amazon2023", lines_of(full, {"parent_asin": "B2", "images": "x", "title": ["y"]}))
-    assert rows[0]["image_urls"] == [["h.jpg", "m.jpg", "t.jpg"], ["p.jpg"]]
+    assert rows[0]["image_urls"] == [["h.jpg", "m.jpg", "t.jpg"], ["p.jpg"], ["x"]]
     assert (rows[0]["title"], rows[0]["price"], rows[0]["text"]) == ("", None, "")
-    assert rows[1]["image_urls"] == []
+    assert (rows[1]["image_urls"], rows[1]["title"]) == ([["x"]], "y")
     assert len(rejects) == 0
+
+
+def test_a_value_that_is_there_and_not_read_is_counted_by_key_and_its_beginning_is_kept(path):
+    lines = lines_of(
+        {"parent_asin": "B1", "images": [{"url": "a"}], "price": "$1 - $2"},
+        {"parent_asin": "B2", "images": {"main": {"url": "b"}}},
+        {"parent_asin": "B3", "images": ["c"], "title": "Tea"},
+    )
+    rows, rejects = items(path, "amazon2023", lines)
+    assert [row["image_urls"] for row in rows] == [[], [], [["c"]]]
+    assert rejects.not_read() == {"images: another shape": 2, "price: a range of prices": 1}
+    assert [tuple(row.values()) for row in rejects.table().to_pylist()] == [
+        (1, "images: another shape (not read)", '{"url": "a"}'),
+        (1, "price: a range of prices (not read)", "$1 - $2"),
+        (2, "images: another shape (not read)", '{"main": {"url": "b"}}'),
+    ]
+    assert (len(rejects), rejects.by_reason()) == (0, {})
+
+
+def test_of_a_key_that_is_there_twice_both_readers_take_the_first_value(path):
+    review = (
+        b'{"user_id": "A1", "user_id": "A2", "parent_asin": "B1", "parent_asin": "B2", "rating": 1, "timestamp": 9}'
+    )
+    table, _ = reviews(path, "amazon2023", review)
+    assert (table["user_id"].to_pylist(), table["item_id"].to_pylist()) == (["A1"], ["B1"])
+    rows, _ = items(
+        path, "amazon2023", b'{"parent_asin": "B1", "title": "first", "parent_asin": "B2", "title": "last"}'
+    )
+    assert [(row["item_id"], row["title"]) for row in rows] == [("B1", "first")]
+
+
+def test_whole_numbers_are_the_same_ids_to_both_readers(path):
+    table, _ = reviews(path, "amazon2023", lines_of({**REVIEW_2023, "parent_asin": 31887}))
+    rows, _ = items(path, "amazon2023", lines_of({"parent_asin": 31887}))
+    assert table["item_id"].to_pylist() == [row["item_id"] for row in rows] == ["31887"]
 
 
 def test_bad_items_are_told_apart_from_items_that_come_again(path):
     half = b'{"parent_asin": "B3", "title": "half \\ud83c", "images": [{"large": "\\ud83c"}]}'
     first, again = {"parent_asin": "B1", "title": "first"}, {"parent_asin": "B1", "title": "again"}
-    number, surrogate = {"parent_asin": 31887}, b'{"parent_asin": "\\ud83c"}'
+    number, surrogate = {"parent_asin": 31887.5}, b'{"parent_asin": "\\ud83c"}'
     rows, rejects = items(
         path, "amazon2023", lines_of(first, again, b"broken", number, [1], half, surrogate, b"[" * 100_000)
     )
@@ -211,9 +265,10 @@ def test_bad_items_are_told_apart_from_items_that_come_again(path):
     assert told(rejects) == [
         (2, DUPLICATE),
         (3, NOT_JSON),
-        (4, "no item id"),
-        (5, "no item id"),
-        (7, "no item id"),
+        (4, "parent_asin is neither a text nor a whole number"),
+        (5, NOT_JSON),
+        (6, "images: no UTF-8 (not read)"),
+        (7, "parent_asin is neither a text nor a whole number"),
         (8, NOT_JSON),
     ]
 

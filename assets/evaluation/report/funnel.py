@@ -58,6 +58,24 @@ def reject_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
                 yield manifest.asset, reason, count
 
 
+def not_read_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
+    """Of each dump: which values are there and were not read, and how many, the most frequent first."""
+    for manifest in lineage:
+        values = manifest.facts.get("values_not_read")
+        if isinstance(values, dict):
+            for what, count in sorted(values.items(), key=lambda found: -found[1]):
+                yield manifest.asset, what, count
+
+
+def undescribed(item_index: Manifest) -> str:
+    """How many items of the core are in no metadata, as a sentence; "" where there is none."""
+    facts = _counts(item_index)
+    without, core = facts["without_metadata"], facts["core_items"]
+    if not without:
+        return ""
+    return f"{without:,} of {core:,} items of the core are in no metadata, so these have neither text nor picture."
+
+
 def dataset_numbers(findings: Findings) -> list[tuple[str, str]]:
     """The core in numbers, as (what, how many)."""
     parts = findings.parts

@@ -1,5 +1,6 @@
 """Turns the findings on one dataset into one HTML page that needs nothing beside it."""
 
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,20 @@ def _content(findings: Findings) -> dict[str, Any]:
     return {
         "encoders": findings.encoders,
         "untrained": [asset for asset in untrained if with_value[asset]],
-        "without": [asset for asset, count in with_value.items() if not count],
+        "lacking": _lacking({asset for asset, count in with_value.items() if not count}),
+        "undescribed": funnel.undescribed(findings.manifest("item_index")),
     }
+
+
+def _lacking(without: Set[str]) -> str:
+    """What the models saw where no item has a vector of one kind, or of both; "" where some have of each."""
+    if {"image_embeddings", "text_embeddings"} <= without:
+        return "No item has a picture or a text that was encoded, so the models that read content had none to read."
+    if "image_embeddings" in without:
+        return "No item has a picture that was encoded, so the models that read content saw texts alone."
+    if "text_embeddings" in without:
+        return "No item has a text that was encoded, so the models that read content saw pictures alone."
+    return ""
 
 
 def _data(findings: Findings) -> dict[str, Any]:
@@ -88,6 +101,7 @@ def _data(findings: Findings) -> dict[str, Any]:
         "steps": steps,
         "funnel_plot": plots.funnel_bars(steps),
         "rejects": list(funnel.reject_rows(findings.lineage)),
+        "not_read": list(funnel.not_read_rows(findings.lineage)),
         "numbers": funnel.dataset_numbers(findings),
         "tail_plot": plots.long_tail(findings.popularity()),
         "modalities": funnel.modality_rows(core, findings.popularity()),
