@@ -18,9 +18,10 @@ from yarl import URL
 
 from storage.decoding import Picture, decoded
 from storage.hosts import BusyError, Host
+from storage.lookups import Lookups, is_address
 from storage.manners import HEADERS, Retries, retry_after_s
 from storage.statuses import PASSING, RefusedError
-from storage.web import PublicResolver, require_allowed
+from storage.web import redirected, require_allowed, url_of
 
 MAX_REDIRECTS = 5
 MAX_PAUSES = 20  # of a host, that one URL waits for
@@ -28,7 +29,6 @@ REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK_BYTES = 1 << 16
 DRAIN_S = 1.0
 KEEP_ALIVE_S = 30.0
-DNS_TTL_S = 300
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ class PictureClient:
         self._decoders = ThreadPoolExecutor(cores(), "decoder")
 
     async def __aenter__(self) -> "PictureClient":
-        resolver = aiohttp.ThreadedResolver() if self._local else PublicResolver()
+        self._lookups = Lookups(self._local)
         # The places of the hosts bound the connections: waiting for one must not count as the time of a request.
         connector = aiohttp.TCPConnector(
-            resolver=resolver, limit=0, ttl_dns_cache=DNS_TTL_S, keepalive_timeout=KEEP_ALIVE_S
+            resolver=self._lookups, limit=0, use_dns_cache=False, keepalive_timeout=KEEP_ALIVE_S
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
@@ -95,6 +95,7 @@ class PictureClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._session.close()
+        await self._lookups.close()
         self._decoders.shutdown(wait=False, cancel_futures=True)
 
     async def get(self, url: str) -> Picture:
@@ -106,7 +107,7 @@ class PictureClient:
         failures = pauses = 0
         while True:
             try:
-                return await self._follow(URL(url))
+                return await self._follow(url_of(url))
             except BusyError as busy:
                 pauses += 1
                 if busy.for_good or pauses > MAX_PAUSES:
@@ -116,7 +117,8 @@ class PictureClient:
                     raise
                 failures += 1
                 await asyncio.sleep(self._retries.wait_s(failures))
-            except ValueError:
+            except Exception as error:  # nothing that a URL may be costs more than its picture
+                logger.warning("a URL could not be asked for a picture (%s)", type(error).__name__)
                 raise RefusedError("bad_url") from None
 
     async def decode(self, read: Callable[[], bytes]) -> Picture:
@@ -136,12 +138,24 @@ class PictureClient:
 
     async def _ask(self, place: URL) -> Picture | URL:
         """A picture, or where it is said to be. A place is held until the bytes are decoded, so that few wait."""
-        host = self._hosts[place.host]
+        host = self._hosts[place.raw_host]
+        await self._look_up(place, host)
         async with host.places:
             pauses = await host.opened()
             async with self._places:
                 found = await self._request(place, host, pauses)
                 return found if isinstance(found, URL) else await self.decode(lambda: found)
+
+    async def _look_up(self, place: URL, host: Host) -> None:
+        """Have the addresses of a host before a place is taken, so that a silent name server costs nobody a place."""
+        name = place.raw_host or ""
+        if is_address(name):
+            return
+        try:
+            await self._lookups.resolve(name)
+        except OSError:
+            host.was_silent("unreachable")
+            raise RefusedError("unreachable") from None
 
     async def _request(self, place: URL, host: Host, pauses: int) -> bytes | URL:
         answered = False
@@ -152,7 +166,7 @@ class PictureClient:
                 if answer.status == 429 or (answer.status == 503 and wait is not None):
                     raise host.refused(f"http_{answer.status}", retry_after_s(wait, answer.headers.get("Date")), pauses)
                 host.gave()
-                return await self._read(answer)
+                return await self._read(place, answer)
         except RefusedError:
             raise
         except TimeoutError:
@@ -174,12 +188,12 @@ class PictureClient:
             logger.warning("a URL could not be asked for a picture (%s)", type(error).__name__)
             raise RefusedError("bad_answer") from None
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes | URL:
+    async def _read(self, place: URL, answer: aiohttp.ClientResponse) -> bytes | URL:
         """The body, if it is a picture's and not too large, or the place that a redirect names."""
         if answer.status != 200:
             await _drain(answer)
             if answer.status in REDIRECTS and "Location" in answer.headers:
-                return answer.url.join(URL(answer.headers["Location"]))
+                return redirected(place, answer.headers["Location"])
             raise RefusedError(f"http_{answer.status}")
         if (answer.content_length or 0) > self._limits.max_bytes:
             raise RefusedError("too_large", size=answer.content_length)

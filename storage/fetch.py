@@ -25,7 +25,7 @@ from storage.statuses import MISSING, NO_METADATA, OK, PASSING, RefusedError
 from storage.web import is_on_the_web
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
-ITEMS_PER_PLACE = 16
+ITEMS_PER_PLACE = 32
 ROWS_PER_BATCH = 4096
 
 Again = Literal["passing", "failed", "everything"]

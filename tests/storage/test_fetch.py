@@ -57,7 +57,6 @@ class TestFolder:
             ("nul\x00.jpg", "bad_path"),
             ("long" * 100 + ".jpg", "bad_path"),
             ("", "not_found"),
-            ("//m.example/a.jpg", "forbidden"),
         ],
     )
     def test_what_cannot_be_used_says_why(self, tmp_path: Path, shards: Path, path: str, status: str) -> None:
