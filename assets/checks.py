@@ -1,5 +1,7 @@
 """Checks of every dataset by itself: what must hold of a table, whatever it was made from."""
 
+from typing import cast
+
 import dagster as dg
 import numpy as np
 import pyarrow as pa
@@ -209,6 +211,18 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
         said=f"of the {len(named):,} items that name a picture, none could be had ({told})",
         found=found,
         not_found=len(named) - found,
+    )
+
+
+@dataset_check("item_images", "No picture is the first of so many items that it must stand for none.", blocking=False)
+def no_placeholder(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+    manifest = context.resources.data_root.manifest("item_images", context.partition_key)
+    found = cast("dict[str, dict[str, object]]", manifest.facts.get("likely_placeholders", {}))
+    told = ", ".join(f"{sha256} of {about['items']:,} items ({about['url']})" for sha256, about in found.items())
+    return warned_if(
+        bool(found),
+        said=f"these pictures are likely a shop's sign for no picture: {told}; if so, list them in picture_exclude",
+        likely_placeholders=len(found),
     )
 
 

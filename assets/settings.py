@@ -98,6 +98,16 @@ class PictureSettings(StageSettings):
     picture_timeout_s: float = Field(20.0, gt=0, description="Seconds that one request for a picture may take.")
     picture_max_bytes: int = Field(20 * 2**20, ge=1, le=2**30, description="A larger picture file is refused.")
     picture_max_pixels: int = Field(50_000_000, ge=1, le=80_000_000, description="A picture of more pixels is refused.")
+    picture_min_pixels: int = Field(
+        16, ge=1, description="A picture whose shorter side has fewer pixels is refused: it stands for none."
+    )
+    picture_exclude: list[str] = Field(
+        [],
+        description="SHA-256 of pictures that stand for none, such as a shop's placeholder: an item's next is taken.",
+    )
+    picture_placeholder_share: float = Field(
+        0.01, gt=0, le=1, description="A check warns of a picture that is the first of a larger share of the items."
+    )
     picture_concurrency: int = Field(64, ge=1, description="Pictures fetched at a time.")
     picture_host_concurrency: int = Field(16, ge=1, description="Pictures fetched at a time from one host.")
     picture_retries: int = Field(

@@ -22,7 +22,8 @@ SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
 Format = Literal["amazon2014", "amazon2018", "amazon2023"]
-Setting = bool | int | float | str | list[int] | None
+Setting = bool | int | float | str | list[int] | list[str] | None
+PLACES = ("reviews", "metadata", "images", "image_links")
 
 
 class Dataset(pydantic.BaseModel):
@@ -30,7 +31,8 @@ class Dataset(pydantic.BaseModel):
 
     `reviews` and `metadata` are a URL, a path (relative to the file that names it), or `sample:` for what the project
     writes itself. `images` is the folder in which relative picture paths are looked up; without it, the folder of a
-    local `metadata` file. In all three, `{category}` stands for what follows the first '-' of the name.
+    local `metadata` file. Symbolic links in it may lead to what lies below `image_links`, and nowhere else. In all
+    four, `{category}` stands for what follows the first '-' of the name.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -40,6 +42,7 @@ class Dataset(pydantic.BaseModel):
     reviews: str
     metadata: str
     images: str | None = None
+    image_links: str | None = None
     enabled: bool = False
     settings: dict[str, Setting] = {}
 
@@ -82,7 +85,7 @@ class Catalogue:
             dataset = Dataset.model_validate({"name": name, **entry})
         except pydantic.ValidationError as error:
             raise InputError(f"{file.name}, dataset {name}: {first_mistake(error)}") from None
-        places = {key: _place(getattr(dataset, key), dataset, file.parent) for key in ("reviews", "metadata", "images")}
+        places = {key: _place(getattr(dataset, key), dataset, file.parent) for key in PLACES}
         return dataset.model_copy(update=places)
 
 

@@ -43,6 +43,8 @@ class FetchLimits:
     concurrency: int
     host_concurrency: int
     retries: int
+    min_side: int = 1
+    excluded: frozenset[str] = frozenset()  # SHA-256 of pictures that stand for none, such as a shop's placeholder
     first_wait_s: float = 0.5  # before the first retry; it doubles
     patience_s: float = 60.0  # the longest pause that a host is granted
 
@@ -123,8 +125,8 @@ class PictureClient:
 
     async def decode(self, read: Callable[[], bytes]) -> Picture:
         """What `decoded` says of what `read` gives, both from one of the threads that decode: no content waits."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders, lambda: decoded(read(), self._limits.max_pixels))
+        loop, limits = asyncio.get_running_loop(), self._limits
+        return await loop.run_in_executor(self._decoders, lambda: decoded(read(), limits.max_pixels, limits.min_side))
 
     async def _follow(self, place: URL) -> Picture:
         """The picture behind a URL and its redirects; each place is looked at before it is asked."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import ClassVar
 
-from PIL import Image
+from PIL import Image, features
 
 from storage.statuses import OK, RefusedError
 
-FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP")
+FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", *(("AVIF",) if features.check("avif") else ()))
+PNG = b"\x89PNG\r\n\x1a\n"
 START_OF_SCAN = b"\xff\xda"
 MAX_ASPECT = 50  # an encoder makes the short side as long as it wants, and the long side in proportion
 # A progressive JPEG has about ten scans; each visits every pixel, however few bytes it has. So many may visit as many
@@ -42,11 +43,15 @@ def is_too_thin(width: int, height: int) -> bool:
     return max(width, height) > MAX_ASPECT * min(width, height) > 0
 
 
-def decoded(content: bytes, max_pixels: int) -> Picture:
+def decoded(content: bytes, max_pixels: int, min_side: int = 1) -> Picture:
     """The picture that `content` is, whatever its sender says that it is; of an animated one, the first frame.
 
+    Args:
+        max_pixels: of the whole picture; min_side: pixels of its shorter side.
+
     Raises:
-        RefusedError: `undecodable`, or `too_many_pixels` or `too_thin` before any of them is decoded.
+        RefusedError: `undecodable`, or `too_many_pixels`, `too_thin` or `too_small` before any of them is decoded, or
+            `png_text_too_long`, which Pillow does not read past.
     """
     try:
         with Image.open(BytesIO(content), formats=FORMATS) as image:
@@ -55,6 +60,8 @@ def decoded(content: bytes, max_pixels: int) -> Picture:
                 raise RefusedError("too_many_pixels", width=width, height=height)
             if is_too_thin(width, height):
                 raise RefusedError("too_thin", width=width, height=height)
+            if min(width, height) < min_side:
+                raise RefusedError("too_small", width=width, height=height)
             if image.format in ("JPEG", "MPO"):
                 scans = content.count(START_OF_SCAN)
                 if scans > MAX_SCANS or scans * width * height > FULL_SCANS * max_pixels:
@@ -63,6 +70,9 @@ def decoded(content: bytes, max_pixels: int) -> Picture:
             return Picture(content, hashlib.sha256(content).hexdigest(), width, height)
     except RefusedError:
         raise
+    except ValueError as error:
+        too_long = content.startswith(PNG) and "MAX_TEXT" in str(error)
+        raise RefusedError("png_text_too_long" if too_long else "undecodable") from None
     except Image.DecompressionBombError:
         raise RefusedError("too_many_pixels") from None
     except Exception as error:  # decoders raise whatever they like on hostile bytes

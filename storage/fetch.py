@@ -21,7 +21,7 @@ from storage.local_pictures import LocalPictures
 from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
-from storage.statuses import MISSING, NO_METADATA, OK, PASSING, RefusedError
+from storage.statuses import EXCLUDED, MISSING, NO_METADATA, OK, PASSING, RefusedError
 from storage.web import is_on_the_web
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
@@ -48,11 +48,13 @@ class Source:
 
     Attributes:
         folder: where relative paths are looked up; None if the dataset has none.
+        links: a second folder, into which symbolic links below the first may lead; None: they may not leave it.
         local: whether URLs may lead to private addresses, because it is a dataset of this machine's owner.
     """
 
     folder: Path | None
     local: bool
+    links: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ class _Fetch:
         pictures_per_item: int,
         again: Again,
     ):
-        self.local, self.files = source.local, LocalPictures(source.folder)
+        self.local, self.files = source.local, LocalPictures(source.folder, source.links)
         self.attempts, self.limits, self.progress = attempts, limits, progress
         self.pictures_per_item, self.again = pictures_per_item, again
         self.rows = _Rows()
@@ -146,6 +148,8 @@ class _Fetch:
                 break
             for url in places:
                 attempt = await self._attempt(url)
+                if attempt.sha256 in self.limits.excluded:
+                    attempt = attempt._replace(status=EXCLUDED)
                 if attempt.status == OK:
                     if all(attempt.sha256 != other.sha256 for other in kept):
                         kept.append(attempt)
@@ -183,14 +187,17 @@ class _Fetch:
             return False
         if known.status == "too_large":
             return known.bytes is None or known.bytes > limits.max_bytes
+        if known.status == "too_small":
+            return min(known.width or 0, known.height or 0) < limits.min_side
         if known.status == "too_many_pixels":
             return known.width is None or _pixels(known) > limits.max_pixels
-        return not (known.status == "forbidden" and self.local)
+        return not (known.status in ("forbidden", "symbolic_link") and self.local)
 
     def _is_within_limits(self, known: Attempt) -> bool:
         """Whether a picture would be usable today."""
+        width, height = known.width or 0, known.height or 0
         is_small = (known.bytes or 0) <= self.limits.max_bytes and _pixels(known) <= self.limits.max_pixels
-        return is_small and not is_too_thin(known.width or 0, known.height or 0)
+        return is_small and min(width, height) >= self.limits.min_side and not is_too_thin(width, height)
 
     async def _is_unchanged(self, known: Attempt) -> bool:
         """Whether a local file is the one that was read; the web is taken at its word."""

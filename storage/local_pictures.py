@@ -1,4 +1,4 @@
-"""Pictures that lie in the dataset's own folder; no path leaves it."""
+"""Pictures that lie in the dataset's own folder; no path leaves it but links into a folder that its owner names."""
 
 import os
 from dataclasses import dataclass
@@ -9,15 +9,19 @@ from storage.statuses import RefusedError
 
 @dataclass(frozen=True)
 class LocalPictures:
-    """The pictures below `base`; none at all where a dataset has no folder."""
+    """The pictures below `base`; none at all where a dataset has no folder.
+
+    Symbolic links may lead to files below `links` as well.
+    """
 
     base: Path | None
+    links: Path | None = None
 
     def mark(self, path: str) -> str:
         """The state of a file: another size or time of change is another file.
 
         Raises:
-            RefusedError: `forbidden`, `not_found` or `bad_path`.
+            RefusedError: `forbidden`, `symbolic_link` (that leads out), `not_found` or `bad_path`.
         """
         return self._find(path)[1]
 
@@ -44,7 +48,10 @@ class LocalPictures:
         try:
             file = (self.base / path).resolve()
             if not file.is_relative_to(self.base.resolve()):
-                raise RefusedError("forbidden")
+                if not Path(os.path.normpath(self.base / path)).is_relative_to(os.path.normpath(self.base)):
+                    raise RefusedError("forbidden")
+                if self.links is None or not file.is_relative_to(self.links.resolve()):
+                    raise RefusedError("symbolic_link")
             if not file.is_file():
                 raise RefusedError("not_found")
             state = file.stat()

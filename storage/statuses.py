@@ -3,6 +3,7 @@
 OK = "ok"
 MISSING = "missing"  # the item names no picture
 NO_METADATA = "no_metadata"  # no metadata name the item
+EXCLUDED = "excluded"  # by the setting picture_exclude
 NOBODY_PROMISED = (MISSING, NO_METADATA)
 INT32_MAX = 2**31 - 1  # the largest size that the table can hold
 

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -14,6 +15,7 @@ from assets.features.looks import picture_looks, text_looks
 from assets.features.on_ray import fetch_on_cluster, pictures_on_cluster, texts_on_cluster
 from assets.features.pictures import (
     is_local,
+    likely_placeholders,
     picture_folder,
     pictures_by_item,
     pictures_of,
@@ -44,9 +46,12 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         concurrency=config.picture_concurrency,
         host_concurrency=config.picture_host_concurrency,
         retries=config.picture_retries,
+        min_side=config.picture_min_pixels,
+        excluded=frozenset(config.picture_exclude),
     )
     again: Again = "everything" if config.force else "failed" if config.picture_retry_failed else "passing"
-    source = Source(picture_folder(stage), is_local(stage))
+    links = stage.dataset.image_links
+    source = Source(picture_folder(stage), is_local(stage), Path(links) if links else None)
     store, places = pictures_of(stage), places_of(items, item_index)
     with stage.progress(len(item_index), "items") as progress:
         how = (limits, progress, config.pictures_per_item, again)
@@ -63,6 +68,7 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         "share_with_picture": (with_picture.as_py() or 0) / max(len(item_index), 1),
         "asked": fetched.asked,
         "from_store": fetched.from_store,
+        "likely_placeholders": likely_placeholders(fetched.table, config.picture_placeholder_share),
     }
     return Made(fetched.table, facts)
 
@@ -70,7 +76,7 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
 @dataset_asset(
     group="features",
     kinds={"pytorch", "parquet"},
-    code_version="2",
+    code_version="3",
     reuse=True,
     pool=GPU,
     outside=lambda config: {"space": space_name(image_space(config))},

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 
 from assets.features.embed import Embedded
 from assets.inline import inline, inline_figure
+from models.encoders.white import on_white
 from storage.io_managers import markdown
 from storage.pictures import PictureStore
 
@@ -120,7 +121,7 @@ def _thumbnail(content: bytes) -> Image.Image:
         image.draft("RGB", (TILE, TILE))
         with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
             ImageOps.exif_transpose(image, in_place=True)
-        return ImageOps.pad(image.convert("RGB"), (TILE, TILE), color="white")
+        return ImageOps.pad(on_white(image).convert("RGB"), (TILE, TILE), color="white")
 
 
 def _cell(text: str | None, longest: int = 60) -> str:

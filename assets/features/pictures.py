@@ -14,6 +14,7 @@ from storage.pictures import PictureStore
 from storage.statuses import OK
 
 WANTED_ROWS = 4096
+FEW = 10  # items that share a picture because they are variants of one product
 
 
 def places_of(items: pa.Table, item_index: pa.Table) -> pa.Table:
@@ -46,6 +47,19 @@ def picture_folder(stage: Stage) -> Path | None:
 def pictures_of(stage: Stage) -> PictureStore:
     """The pictures kept for a dataset."""
     return PictureStore(stage.root.path("item_images", stage.dataset.name))
+
+
+def likely_placeholders(item_images: pa.Table, share: float) -> dict[str, dict[str, object]]:
+    """Pictures that are the first of more than a share of the items, and of at least FEW: how many, and a URL of each.
+
+    Different products hardly share a picture; a shop's sign for "no picture" is shared by all that have none.
+    """
+    first = item_images.filter(pc.and_(pc.equal(item_images["position"], 0), pc.equal(item_images["status"], OK)))
+    counts = first.group_by("sha256").aggregate([("item_id", "count"), ("url", "min")]).to_pylist()
+    items = len(pc.unique(item_images["item_id"]))
+    many = [row for row in counts if row["item_id_count"] >= FEW and row["item_id_count"] > share * items]
+    many.sort(key=lambda row: -row["item_id_count"])
+    return {row["sha256"]: {"items": row["item_id_count"], "url": row["url_min"]} for row in many}
 
 
 def pictures_by_item(item_index: pa.Table, item_images: pa.Table) -> pa.ListArray:

@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize
 
+from models.encoders.white import on_white
 from models.errors import ModelError
 
 Batch = Callable[[], list[tuple[str, bytes]]]
@@ -66,7 +67,7 @@ class Preprocessing:
 
 
 def picture_of(content: bytes, size: int) -> Image.Image:
-    """A picture as a viewer shows it: upright, its first frame, 16-bit greys as 8-bit ones.
+    """A picture as a viewer shows it: upright, its first frame, on white, 16-bit greys as 8-bit ones.
 
     Args:
         size: the larger side of the encoder's input. A JPEG is decoded at a fraction of its size as long as both its
@@ -79,7 +80,7 @@ def picture_of(content: bytes, size: int) -> Image.Image:
     if image.mode.startswith("I"):
         greys = np.asarray(image).clip(0, 0xFFFF)
         return Image.fromarray((greys // 0x101).astype(np.uint8))
-    return image
+    return on_white(image)
 
 
 def _shrink(image: Image.Image, least: int) -> None:

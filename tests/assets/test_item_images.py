@@ -6,7 +6,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.features.pictures import WANTED_ROWS, is_local, picture_folder, pictures_by_item, places_of, wanted_pictures
+from assets.features.pictures import (
+    WANTED_ROWS,
+    is_local,
+    likely_placeholders,
+    picture_folder,
+    pictures_by_item,
+    places_of,
+    wanted_pictures,
+)
 from assets.settings import PictureSettings
 from assets.stage import Stage
 from storage.catalogue import Dataset
@@ -78,3 +86,15 @@ def test_an_items_pictures_stand_in_their_order() -> None:
         }
     )
     assert pictures_by_item(index, pictures).to_pylist() == [["b0"], ["a0", "a1", "a2"], []]
+
+
+def test_a_picture_that_is_the_first_of_many_items_likely_stands_for_none() -> None:
+    rows = [(f"B{n}", 0, "ok", "none" if n < 12 else f"own{n}", f"https://a.test/{n}.gif") for n in range(100)]
+    rows += [(f"B{n}", 1, "ok", "second", "https://a.test/second") for n in range(50)]
+    rows += [(f"C{n}", 0, "http_404", None, "https://a.test/gone") for n in range(50)]
+    columns = zip(*rows, strict=True)
+    names = ("item_id", "position", "status", "sha256", "url")
+    images = table(**{name: list(column) for name, column in zip(names, columns, strict=True)})
+    assert likely_placeholders(images, 0.05) == {"none": {"items": 12, "url": "https://a.test/0.gif"}}
+    assert likely_placeholders(images, 0.08) == {}  # 12 of 150 items
+    assert likely_placeholders(images.slice(0, 9), 0.05) == {}  # few may be variants of one product

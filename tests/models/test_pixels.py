@@ -241,3 +241,35 @@ def test_a_picture_whose_exif_is_broken_is_shown_as_it_lies() -> None:
     with pytest.raises(Exception), Image.open(BytesIO(file.getvalue())) as image:  # noqa: B017
         ImageOps.exif_transpose(image)
     assert sorted(picture_of(file.getvalue(), 8).size) == [20, 30]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "palette", "grey"])
+def test_what_shows_through_is_white_as_in_a_shop(mode: str) -> None:
+    """A red product, cut out on a ground that is black where it cannot be seen."""
+    cut = Image.new("RGBA", (32, 32), (0, 0, 0, 0))
+    cut.paste((255, 0, 0, 255), (8, 8, 24, 24))
+    shown, product = {"LA": ((255,) * 3, (76,) * 3), "grey": ((255,) * 3, (76,) * 3)}.get(
+        mode, ((255, 255, 255), (255, 0, 0))
+    )
+    file = BytesIO()
+    if mode == "palette":
+        cut.quantize(4).save(file, "PNG")
+    elif mode == "grey":  # one grey stands for nothing
+        cut.convert("LA").getchannel("L").save(file, "PNG", transparency=0)
+    else:
+        cut.convert(mode).save(file, "PNG")
+    pixels = picture_of(file.getvalue(), 32).convert("RGB")
+    assert pixels.getpixel((0, 0)) == shown
+    assert pixels.getpixel((16, 16)) == product
+
+
+def test_half_of_a_colour_is_half_white() -> None:
+    file = BytesIO()
+    Image.new("RGBA", (16, 16), (255, 0, 0, 128)).save(file, "WEBP", lossless=True)
+    assert picture_of(file.getvalue(), 16).getpixel((3, 3)) == (255, 127, 127)
+
+
+def test_a_picture_that_hides_nothing_is_left_as_it_is() -> None:
+    file = BytesIO()
+    Image.new("L", (16, 16), 9).save(file, "PNG")
+    assert picture_of(file.getvalue(), 16).mode == "L"

@@ -204,13 +204,14 @@ def fetch(
     *,
     base: Path | None = None,
     local: bool = True,
+    links: Path | None = None,
     limits: FetchLimits = LIMITS,
     shards: dict[str, Any] | None = None,
     **options: Any,
 ) -> Fetched:
     """Fetch as another process would: everything that is known of earlier runs comes from the folder."""
     attempts = Attempts(PictureStore(folder), **(shards or {}))
-    return fetch_pictures(items, Source(base, local), attempts, limits, Progress("test"), **options)
+    return fetch_pictures(items, Source(base, local, links), attempts, limits, Progress("test"), **options)
 
 
 def statuses(fetched: Fetched) -> list[str]:

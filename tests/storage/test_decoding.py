@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from storage.decoding import decoded
 from storage.statuses import RefusedError
@@ -52,6 +53,7 @@ PICTURES = {
     "animated png": frames("PNG"),
     "webp": saved(noise(), "WEBP"),
     "bmp": saved(noise(), "BMP"),
+    "avif": saved(noise(), "AVIF"),
 }
 
 
@@ -99,6 +101,24 @@ def test_the_limit_is_the_last_size_that_passes() -> None:
     with pytest.raises(RefusedError) as refused:
         decoded(content, 9_999)
     assert (refused.value.width, refused.value.height) == (100, 100)
+
+
+@pytest.mark.parametrize(("size", "usable"), [((16, 16), True), ((15, 200), False), ((1, 1), False)])
+def test_a_picture_of_a_few_pixels_stands_for_none(size: tuple[int, int], usable: bool) -> None:
+    content = saved(Image.new("P", size), "GIF")
+    if usable:
+        assert decoded(content, 10_000, min_side=16).width == 16
+        return
+    with pytest.raises(RefusedError, match="too_small") as refused:
+        decoded(content, 10_000, min_side=16)
+    assert (refused.value.width, refused.value.height) == size
+
+
+def test_a_png_whose_text_is_longer_than_pillow_reads_says_so() -> None:
+    text = PngInfo()
+    text.add_text("Comment", "x" * 2_000_000, zip=True)
+    with pytest.raises(RefusedError, match="png_text_too_long"):
+        decoded(saved(noise(), "PNG", pnginfo=text), 10_000)
 
 
 def scans(count: int) -> bytes:

@@ -1,5 +1,6 @@
 """Every item gets its rows: from the dataset's folder, the web or an earlier run; whatever goes wrong is a status."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,7 +47,8 @@ class TestFolder:
             ("nothing.jpg", "not_found"),
             ("../secret.jpg", "forbidden"),
             ("/etc/passwd", "forbidden"),
-            ("link.jpg", "forbidden"),
+            ("link.jpg", "symbolic_link"),
+            ("folder/../../secret.jpg", "forbidden"),
             ("self.jpg", "bad_path"),
             ("pipe.jpg", "not_found"),
             (".", "not_found"),
@@ -72,6 +74,48 @@ class TestFolder:
         Image.new("1", (101, 100)).save(base / "bomb.png")
         (row,) = fetch(wanted(path), shards, base=base).table.to_pylist()
         assert (row["status"], row["url"], row["sha256"]) == (status, path, None)
+
+    def test_a_link_may_lead_into_a_folder_that_the_owner_names_and_nowhere_else(
+        self, tmp_path: Path, shards: Path
+    ) -> None:
+        base, store = tmp_path / "snapshot", tmp_path / "blobs"
+        base.mkdir()
+        store.mkdir()
+        for path in (store / "abc", tmp_path / "secret.jpg"):
+            path.write_bytes(jpeg())
+        (base / "0.jpg").symlink_to("../blobs/abc")
+        (base / "1.jpg").symlink_to(tmp_path / "secret.jpg")
+        (base / "2.jpg").symlink_to(base / "0.jpg")
+        found = wanted("0.jpg", "1.jpg", "2.jpg", "../blobs/abc")
+        assert statuses(fetch(found, shards, base=base)) == ["symbolic_link"] * 3 + ["forbidden"]
+        named = fetch(found, shards, base=base, links=store)
+        assert statuses(named) == ["ok", "symbolic_link", "ok", "forbidden"]
+
+    def test_a_picture_of_a_few_pixels_is_passed_over_for_the_next(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "one.jpg").write_bytes(jpeg(width=1, height=1))
+        (tmp_path / "large.jpg").write_bytes(jpeg(width=40, height=40))
+        item = [Wanted("A", [["one.jpg"], ["large.jpg"]])]
+        limits = replace(LIMITS, min_side=16)
+        (row,) = fetch(item, shards, base=tmp_path, limits=limits).table.to_pylist()
+        assert (row["status"], row["url"]) == ("ok", "large.jpg")
+        (row,) = fetch([Wanted("A", [["one.jpg"]])], shards, base=tmp_path, limits=limits).table.to_pylist()
+        assert row["status"] == "too_small"
+        (row,) = fetch(item, shards, base=tmp_path).table.to_pylist()  # under another limit it is one
+        assert (row["status"], row["url"]) == ("ok", "one.jpg")
+        (row,) = fetch(item, shards, base=tmp_path, limits=limits).table.to_pylist()
+        assert (row["status"], row["url"]) == ("ok", "large.jpg")
+
+    def test_a_picture_that_is_excluded_is_passed_over_for_the_next(self, tmp_path: Path, shards: Path) -> None:
+        (tmp_path / "none.jpg").write_bytes(jpeg("none"))
+        (tmp_path / "kettle.jpg").write_bytes(jpeg())
+        limits = replace(LIMITS, excluded=frozenset([hashlib.sha256(jpeg("none")).hexdigest()]))
+        items = [Wanted("A", [["none.jpg", "kettle.jpg"]]), Wanted("B", [["none.jpg"]])]
+        found = fetch(items, shards, base=tmp_path, limits=limits)
+        assert found.table.select(["url", "status"]).to_pylist() == [
+            {"url": "kettle.jpg", "status": "ok"},
+            {"url": "none.jpg", "status": "excluded"},
+        ]
+        assert statuses(fetch(items, shards, base=tmp_path)) == ["ok", "ok"]
 
     def test_without_a_folder_no_path_is_read(self, shards: Path) -> None:
         assert statuses(fetch(wanted("/etc/hostname", "etc/hostname"), shards)) == ["forbidden"] * 2

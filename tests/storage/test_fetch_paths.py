@@ -24,7 +24,6 @@ def test_a_path_may_have_a_colon(tmp_path: Path, name: str, local: bool) -> None
         "data:image/png;base64,AAAA",
         "javascript:a.jpg",
         "gopher://a.example/a.jpg",
-        "//a.example/a.jpg",
     ],
 )
 def test_no_url_is_read_as_a_path(tmp_path: Path, place: str) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from assets.evaluation.report.findings import names_of
+from models.encoders.white import on_white
 from storage.pictures import PictureStore
 
 THUMBNAIL_PIXELS = 96
@@ -60,12 +61,8 @@ def thumbnail(content: bytes) -> str:
     with Image.open(BytesIO(content)) as image:
         with suppress(Exception):  # readers of EXIF raise whatever they like; then it lies as it lies
             ImageOps.exif_transpose(image, in_place=True)
-        small = image.convert("RGBA" if image.has_transparency_data else "RGB")
+        small = on_white(image).convert("RGB")
     small.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    if small.mode == "RGBA":  # on white, as a shop shows it
-        white = Image.new("RGB", small.size, "white")
-        white.paste(small, mask=small)
-        small = white
     buffer = BytesIO()
     small.save(buffer, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -67,6 +67,15 @@ def not_read_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]
                 yield manifest.asset, what, count
 
 
+def placeholder_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
+    """Pictures that likely stand for none: SHA-256, a URL, and how many items have it as their first."""
+    for manifest in lineage:
+        found = manifest.facts.get("likely_placeholders")
+        if isinstance(found, dict):
+            for sha256, about in found.items():
+                yield sha256, about["url"], about["items"]
+
+
 def undescribed(item_index: Manifest) -> str:
     """How many items of the core are in no metadata, as a sentence; "" where there is none."""
     facts = _counts(item_index)

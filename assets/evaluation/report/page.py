@@ -105,6 +105,7 @@ def _data(findings: Findings) -> dict[str, Any]:
         "numbers": funnel.dataset_numbers(findings),
         "tail_plot": plots.long_tail(findings.popularity()),
         "modalities": funnel.modality_rows(core, findings.popularity()),
+        "placeholders": list(funnel.placeholder_rows(findings.lineage)),
         "missing_pictures": funnel.missing_pictures(core),
     }
 
