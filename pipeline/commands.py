@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from pipeline import mending
 from pipeline.instance import initialise, instance_settings, is_in_postgres
 from storage.catalogue import Dataset, load_catalogue
+from storage.environment import path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
 from storage.publish import publish_bytes
@@ -29,7 +30,10 @@ def home(_: str) -> None:
     The settings of a home that is not the project's own are left alone.
     """
     settings = instance_settings()
-    folder = Path(os.environ["DAGSTER_HOME"])
+    folder = path_named("DAGSTER_HOME")
+    if folder is None:
+        raise InputError("DAGSTER_HOME names no folder; `make` sets it.")
+    os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other
     own = folder == PROJECT_ROOT / ".dagster"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:

@@ -7,22 +7,26 @@ import difflib
 import os
 import re
 import reprlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
 import yaml
 
+from storage.environment import path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT
 
 SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+MAX_NAME_CHARACTERS = 100  # it becomes the name of files, which have suffixes of their own
 
 Format = Literal["amazon2014", "amazon2018", "amazon2023"]
 Setting = bool | int | float | str | list[int] | list[str] | None
+WEIGHTS = ("image_weights", "text_encoder")  # settings that may be a path
 PLACES = ("reviews", "metadata", "images", "image_links")
 
 
@@ -46,9 +50,33 @@ class Dataset(pydantic.BaseModel):
     enabled: bool = False
     settings: dict[str, Setting] = {}
 
+    @pydantic.field_validator("settings", mode="before")
+    @classmethod
+    def _without_dates(cls, settings: object) -> object:
+        """YAML makes dates of what nobody has put into quotes; the sentence says what they would have to be."""
+        for name, value in settings.items() if isinstance(settings, dict) else ():
+            values = value if isinstance(value, list) else [value]
+            if found := next((one for one in values if isinstance(one, date)), None):
+                raise ValueError(f"{name} holds {found}, a date; as ms since the epoch it is {_milliseconds(found)}")
+        return settings
+
     def source(self, kind: Literal["reviews", "metadata"]) -> str:
         """The place of one of the two raw files, as the catalogue gives it."""
         return self.reviews if kind == "reviews" else self.metadata
+
+
+def _milliseconds(day: date) -> int:
+    """Milliseconds from 1970 to a date, or to a date and a time, that is UTC where it names no zone."""
+    time = day if isinstance(day, datetime) else datetime(day.year, day.month, day.day)
+    return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _is_on(entry: dict[str, object]) -> bool:
+    """What `enabled` of an entry means; one that means nothing is off, and `Catalogue.dataset` says so."""
+    try:
+        return pydantic.TypeAdapter(bool).validate_python(entry.get("enabled", False))
+    except pydantic.ValidationError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -64,7 +92,7 @@ class Catalogue:
     @property
     def enabled(self) -> list[str]:
         """Names of the datasets that schedules look at: the entries that say so and are without mistakes otherwise."""
-        return [name for name, (_, entry) in self.entries.items() if isinstance(entry, dict) and entry.get("enabled")]
+        return [name for name, (_, entry) in self.entries.items() if isinstance(entry, dict) and _is_on(entry)]
 
     def dataset(self, name: str) -> Dataset:
         """The checked entry of one dataset.
@@ -85,8 +113,9 @@ class Catalogue:
             dataset = Dataset.model_validate({"name": name, **entry})
         except pydantic.ValidationError as error:
             raise InputError(f"{file.name}, dataset {name}: {first_mistake(error)}") from None
-        places = {key: _place(getattr(dataset, key), dataset, file.parent) for key in PLACES}
-        return dataset.model_copy(update=places)
+        places: dict[str, Any] = {key: _place(getattr(dataset, key), dataset, file.parent) for key in PLACES}
+        settings = {key: _weights(key, value, file.parent) for key, value in dataset.settings.items()}
+        return dataset.model_copy(update={**places, "settings": settings})
 
 
 def closest_to(name: str, known: Collection[str]) -> str:
@@ -103,8 +132,7 @@ def load_catalogue(file: Path | None = None) -> Catalogue:
         InputError: a file is missing, is not YAML, has a key twice, or names a dataset with characters that do not fit
             a file name.
     """
-    if file is None and (named := os.environ.get("REC_DATASETS")):
-        file = Path(named)
+    file = file or path_named("REC_DATASETS")
     files = [file] if file else [PROJECT_ROOT / "datasets.yaml", PROJECT_ROOT / "datasets.local.yaml"]
     required = files[0]
     entries: dict[str, tuple[Path, object]] = {}
@@ -161,7 +189,41 @@ class _Loader(yaml.SafeLoader):
                         problem=f"the key {_shown(key.value)} is there twice", problem_mark=key.start_mark
                     )
                 seen.add(key.value)
+        return _with_settings_laid_over(node)
+
+
+def _with_settings_laid_over(node: yaml.MappingNode) -> yaml.MappingNode:
+    """A mapping whose own `settings` hold what they do not say themselves of the settings of what it merges (`<<`).
+
+    YAML merges one level, so that an entry with one setting of its own would lose all of its release, without a word.
+    """
+    own = _value_of(node, "settings")
+    if not isinstance(own, yaml.MappingNode) or _value_of(node, "<<") is None:
         return node
+    pairs = {key.value: (key, value) for key, value in own.value}
+    for theirs in _merged_settings(node):
+        pairs = {key.value: (key, value) for key, value in theirs.value} | pairs
+    laid_over = yaml.MappingNode(own.tag, list(pairs.values()), own.start_mark, own.end_mark)
+    node.value = [(key, laid_over if value is own else value) for key, value in node.value]
+    return node
+
+
+def _merged_settings(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
+    """The settings of all that a mapping merges, and of what those merge, what counts most first."""
+    waiting, seen = [node], {id(node)}
+    while waiting:
+        merged = _value_of(waiting.pop(0), "<<")
+        for other in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
+            if isinstance(other, yaml.MappingNode) and id(other) not in seen:
+                seen.add(id(other))
+                waiting.append(other)
+                if isinstance(settings := _value_of(other, "settings"), yaml.MappingNode):
+                    yield settings
+
+
+def _value_of(node: yaml.MappingNode, name: str) -> yaml.Node | None:
+    """The value of a key of a mapping."""
+    return next((value for key, value in node.value if isinstance(key, yaml.ScalarNode) and key.value == name), None)
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -186,9 +248,25 @@ def _read(path: Path) -> dict[str, object]:
     if not isinstance(datasets, dict):
         raise InputError(f"{path.name}: the file holds one mapping, 'datasets', from names to entries")
     for name in datasets:
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise InputError(f"{path.name}, dataset {_shown(name)}: a name is made of letters, digits, '-' and '_'")
+        if wrong := _mistake_in_name(name):
+            raise InputError(f"{path.name}, dataset {_shown(name)}: {wrong}")
     return datasets
+
+
+def _mistake_in_name(name: object) -> str | None:
+    """What is wrong with the name of a dataset, as half a sentence."""
+    if isinstance(name, bool):
+        return f"YAML reads this as {str(name).lower()}, whether it says no, off, yes or on; put the name into quotes"
+    if name is None:
+        return "YAML reads this as nothing; put the name into quotes"
+    if not isinstance(name, str):
+        kind = "a number" if isinstance(name, int | float) else "a date" if isinstance(name, date) else "no name"
+        return f"YAML reads this as {kind}; put the name into quotes"
+    if not NAME.fullmatch(name):
+        return "a name is made of letters, digits, '-' and '_'"
+    if len(name) > MAX_NAME_CHARACTERS:
+        return f"a name has at most {MAX_NAME_CHARACTERS} characters, and this one has {len(name):,}"
+    return None
 
 
 def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
@@ -199,3 +277,10 @@ def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
     if re.match(r"[a-z][a-z0-9+.-]+:", source):
         return source
     return os.path.normpath(folder / Path(source).expanduser())
+
+
+def _weights(setting: str, value: Setting, folder: Path) -> Setting:
+    """A setting of weights that is a relative path, made absolute like all paths of this file; others as they are."""
+    if setting not in WEIGHTS or not isinstance(value, str) or not value.startswith(("./", "../")):
+        return value
+    return os.path.normpath(folder / value)

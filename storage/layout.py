@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pydantic
 
+from storage.environment import absolute
 from storage.errors import InputError
 from storage.mirror import Mirror, mirror_at
 from storage.publish import publish_bytes, sha256_of
@@ -73,7 +74,7 @@ class DataRoot:
     def from_environment(cls) -> "DataRoot":
         """`REC_DATA`, a folder or any URL that fsspec knows, or `data/` in the project."""
         given = os.environ.get("REC_DATA") or str(PROJECT_ROOT / "data")
-        return cls.at(given, _work(PROJECT_ROOT / "data" / ".work")) if is_url(given) else cls(Path(given).absolute())
+        return cls.at(given, _work(PROJECT_ROOT / "data" / ".work")) if is_url(given) else cls(absolute(given))
 
     @classmethod
     def at(cls, url: str, work: Path) -> "DataRoot":
@@ -188,7 +189,7 @@ def _work(default: Path) -> Path:
     given = os.environ.get("REC_WORK") or str(default)
     if is_url(given):
         raise InputError("REC_WORK is a URL; what is not finished yet lies in a local folder")
-    return Path(given).absolute()
+    return absolute(given)
 
 
 def _checksum(path: Path) -> str:

@@ -15,7 +15,7 @@ CASES = [
     ("wrong_value", "raw_reviews", ["datasets.yaml", "'format' is 'amazon1999'"]),
     ("wrong_setting", "raw_reviews", ["'usercore'"]),
     ("wrong_setting_value", "interactions", ["'user_core' is 'many'"]),
-    ("no_weights", "image_embeddings", ["image_weights is './broken/none.safetensors'", "nothing is there"]),
+    ("no_weights", "image_embeddings", ["image_weights is '/", "/tests/broken/none.safetensors'", "nothing is there"]),
     ("no_text_weights", "text_embeddings", ["text_encoder 'somebody/unheard-of'", "path of a model's folder"]),
 ]
 

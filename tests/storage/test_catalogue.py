@@ -9,8 +9,9 @@ import pytest
 
 from storage import catalogue as module
 from storage.catalogue import Catalogue, load_catalogue
+from storage.environment import path_named
 from storage.errors import InputError
-from storage.layout import PROJECT_ROOT
+from storage.layout import PROJECT_ROOT, DataRoot
 
 LAB = "https://mcauleylab.ucsd.edu/public_datasets/data"
 SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
@@ -124,7 +125,7 @@ class TestNames:
         with pytest.raises(InputError, match=r"^there is no dataset 'qqqq' in the catalogue$"):
             official.dataset("qqqq")
 
-    @pytest.mark.parametrize("name", ["a/b", "../up", "'with space'", "2014", "''", "-x", "'{x}'"])
+    @pytest.mark.parametrize("name", ["a/b", "../up", "'with space'", "''", "-x", "'{x}'"])
     def test_a_name_that_does_not_fit_a_file_name_is_refused(self, tmp_path: Path, name: str) -> None:
         with pytest.raises(InputError, match="a name is made of letters, digits, '-' and '_'"):
             catalogue_of(tmp_path, f"datasets:\n  {name}: {{format: amazon2018}}")
@@ -306,3 +307,142 @@ class TestFiles:
         file.write_text("datasets: {mine: {format: amazon2018, reviews: r, metadata: m}}")
         monkeypatch.setenv("REC_DATASETS", str(file))
         assert load_catalogue().names == ["mine"]
+
+
+class TestOddValues:
+    @pytest.mark.parametrize(
+        ("written", "enabled"),
+        [("true", True), ("yes", True), ('"true"', True), ("1", True), ("false", False), ('"false"', False),
+         ('"no"', False), ("0", False), ("~", False), ("maybe", False), ("[]", False)],
+    )  # fmt: skip
+    def test_enabled_is_on_where_it_says_so_and_there_is_one_answer(
+        self, tmp_path: Path, written: str, enabled: bool
+    ) -> None:
+        entry = f"{{format: amazon2023, reviews: r, metadata: m, enabled: {written}}}"
+        catalogue = one_dataset(tmp_path, entry)
+        assert catalogue.enabled == (["mine"] if enabled else [])
+        if written in ("~", "maybe", "[]"):
+            with pytest.raises(InputError, match="'enabled' is "):
+                catalogue.dataset("mine")
+        else:
+            assert catalogue.dataset("mine").enabled == enabled
+
+    @pytest.mark.parametrize(
+        ("name", "kind"),
+        [
+            ("2018", "a number"),
+            ("1e3.5", None),
+            ("0123", "a number"),
+            ("1.5", "a number"),
+            ("no", "false"),
+            ("On", "true"),
+            ("~", "nothing"),
+            ("2018-01-01", "a date"),
+        ],
+    )
+    def test_a_name_that_yaml_reads_as_something_else_says_to_quote_it(
+        self, tmp_path: Path, name: str, kind: str | None
+    ) -> None:
+        with pytest.raises(InputError) as caught:
+            catalogue_of(tmp_path, f"datasets:\n  {name}: {{}}")
+        if kind:
+            assert f"YAML reads this as {kind}" in str(caught.value)
+            assert str(caught.value).endswith("put the name into quotes")
+
+    def test_a_name_is_no_longer_than_a_file_name_may_be(self, tmp_path: Path) -> None:
+        assert catalogue_of(tmp_path, f"datasets: {{{'a' * 100}: {{}}}}").names == ["a" * 100]
+        with pytest.raises(InputError, match="at most 100 characters, and this one has 101"):
+            catalogue_of(tmp_path, f"datasets: {{{'a' * 101}: {{}}}}")
+
+    @pytest.mark.parametrize(
+        ("written", "sentence"),
+        [
+            ("[2018-01-01, 2019-01-01]", "holds 2018-01-01, a date; as ms since the epoch it is 1514764800000"),
+            (
+                "[1, 2018-01-01T12:00:00Z]",
+                "holds 2018-01-01 12:00:00+00:00, a date; as ms since the epoch it is 1514808000000",
+            ),
+        ],
+    )
+    def test_a_date_says_which_number_it_would_be(self, tmp_path: Path, written: str, sentence: str) -> None:
+        entry = f"{{format: amazon2023, reviews: r, metadata: m, settings: {{split_points: {written}}}}}"
+        with pytest.raises(InputError) as caught:
+            one_dataset(tmp_path, entry).dataset("mine")
+        assert sentence in str(caught.value)
+
+
+class TestMerges:
+    RELEASES = """
+        releases:
+          base: &base {format: amazon2023, reviews: r, metadata: m, settings: {split_points: [1, 2], user_core: 5}}
+          other: &other {<<: *base, settings: {item_core: 3, user_core: 4}}
+          shared: &shared {dim: 8}
+        datasets:
+    """
+
+    @pytest.mark.parametrize(
+        ("entry", "settings"),
+        [
+            ("{<<: *base}", {"split_points": [1, 2], "user_core": 5}),
+            ("{<<: *base, settings: {user_core: 3}}", {"split_points": [1, 2], "user_core": 3}),
+            ("{settings: {user_core: 3}, <<: *base}", {"split_points": [1, 2], "user_core": 3}),
+            ("{<<: *other, settings: {dim: 8}}", {"split_points": [1, 2], "user_core": 4, "item_core": 3, "dim": 8}),
+            (
+                "{<<: [*other, *base], settings: {dim: 8}}",
+                {"split_points": [1, 2], "user_core": 4, "item_core": 3, "dim": 8},
+            ),
+            (
+                "{<<: [*base, *other], settings: {dim: 8}}",
+                {"split_points": [1, 2], "user_core": 5, "item_core": 3, "dim": 8},
+            ),
+            ("{<<: *base, settings: *shared}", {"split_points": [1, 2], "user_core": 5, "dim": 8}),
+        ],
+    )
+    def test_settings_are_laid_over_those_of_what_is_merged(
+        self, tmp_path: Path, entry: str, settings: dict[str, object]
+    ) -> None:
+        text = dedent(self.RELEASES).rstrip() + f"\n  mine: {entry}\n  after: {{<<: *base, settings: *shared}}\n"
+        catalogue = catalogue_of(tmp_path, text)
+        assert catalogue.dataset("mine").settings == settings
+        assert catalogue.dataset("after").settings == {"split_points": [1, 2], "user_core": 5, "dim": 8}
+
+    def test_a_release_of_the_project_keeps_its_split_points(self, tmp_path: Path) -> None:
+        text = (PROJECT_ROOT / "datasets.yaml").read_text() + "\n  mine: {<<: *amazon2023, settings: {user_core: 3}}\n"
+        found = catalogue_of(tmp_path, text).dataset("mine").settings
+        assert found == {"split_points": [1628643414042, 1658002729837], "user_core": 3}
+
+    def test_merges_without_end_are_read_in_time(self, tmp_path: Path) -> None:
+        levels = [f"  l{n}: &l{n} {{<<: [{', '.join([f'*l{n - 1}'] * 9)}]}}" for n in range(1, 6)]
+        text = "\n".join(["releases:", "  l0: &l0 {a: 1}", *levels, "datasets: {mine: {<<: *l5, settings: {dim: 8}}}"])
+        assert catalogue_of(tmp_path, text).names == ["mine"]
+
+
+class TestPaths:
+    def test_a_home_and_a_relative_path_mean_the_same_in_the_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        deep = tmp_path / "deep"
+        deep.mkdir()
+        entry = (
+            "{format: amazon2023, reviews: ~/r.jsonl, metadata: ../m.jsonl, images: pics, image_links: ~/blobs, "
+            "settings: {image_weights: ./w.safetensors, text_encoder: org/name}}"
+        )
+        found = one_dataset(deep, entry).dataset("mine")
+        home = tmp_path / "home"
+        assert (found.reviews, found.metadata) == (str(home / "r.jsonl"), str(tmp_path / "m.jsonl"))
+        assert (found.images, found.image_links) == (str(tmp_path / "deep" / "pics"), str(home / "blobs"))
+        assert found.settings["image_weights"] == str(tmp_path / "deep" / "w.safetensors")
+        assert found.settings["text_encoder"] == "org/name"
+
+    def test_they_mean_the_same_in_variables(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path / "home"))
+        monkeypatch.chdir(tmp_path)
+        for given, expected in (("~/x", tmp_path / "home" / "x"), ("x", tmp_path / "x"), ("./a/../x", tmp_path / "x")):
+            for variable in ("REC_DATA", "REC_WORK", "REC_DATASETS", "DAGSTER_HOME"):
+                monkeypatch.setenv(variable, given)
+            assert path_named("REC_DATASETS") == path_named("DAGSTER_HOME") == expected
+            assert (DataRoot.from_environment().root, DataRoot.from_environment().work) == (expected, expected)
+            with pytest.raises(InputError) as caught:
+                load_catalogue()
+            assert f"the catalogue {expected} does not exist" in str(caught.value)

@@ -1,0 +1,27 @@
+"""Folders and files that environment variables name: `~` and relative paths mean the same in each of them."""
+
+import os
+from pathlib import Path
+
+from storage.errors import InputError
+
+
+def path_named(variable: str) -> Path | None:
+    """The path that a variable names, absolute; None where it is not set or empty.
+
+    `~` is the home of the user, and a relative path begins at the working directory.
+    """
+    given = os.environ.get(variable)
+    return absolute(given) if given else None
+
+
+def absolute(given: str) -> Path:
+    """A path with `~` expanded, relative to the working directory, without `..`.
+
+    Raises:
+        InputError: it begins with `~` and the name of nobody.
+    """
+    try:
+        return Path(os.path.normpath(Path.cwd() / Path(given).expanduser()))
+    except RuntimeError:
+        raise InputError(f"{given} begins with the home of a user, and there is no such user") from None
