@@ -1,5 +1,7 @@
 """Everything that Dagster knows of this project. This assembles and nothing else."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from assets import checks, guards
@@ -34,6 +36,7 @@ from storage.layout import DataRoot
 
 def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None = None) -> dg.Definitions:
     """The project, storing below `data_root`."""
+    data_root = replace(data_root, dumps=catalogue.local_files)
     return dg.Definitions(
         assets=automated(
             linked_to_git(

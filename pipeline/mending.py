@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
@@ -63,8 +64,9 @@ def catch_up(name: str) -> None:
     from pipeline.catch_up import out_of_date
     from pipeline.definitions import defs
 
-    root, failed = DataRoot.from_environment(), []
-    for dataset in load_catalogue().enabled if name == EVERY else [name]:
+    catalogue, failed = load_catalogue(), []
+    root = replace(DataRoot.from_environment(), dumps=catalogue.local_files)
+    for dataset in catalogue.enabled if name == EVERY else [name]:
         stale = out_of_date(defs, root, dataset)
         print(f"{dataset}: {', '.join(stale) or 'nothing'} is out of date.", flush=True)
         if stale and subprocess.run(materialize(dataset, stale)).returncode:

@@ -8,6 +8,7 @@ import os
 import re
 import reprlib
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -93,6 +94,16 @@ class Catalogue:
     def enabled(self) -> list[str]:
         """Names of the datasets that schedules look at: the entries that say so and are without mistakes otherwise."""
         return [name for name, (_, entry) in self.entries.items() if isinstance(entry, dict) and _is_on(entry)]
+
+    @property
+    def local_files(self) -> frozenset[Path]:
+        """The raw files of all sound entries that lie on this machine."""
+        found: set[Path] = set()
+        for name in self.names:
+            with suppress(InputError):
+                dataset = self.dataset(name)
+                found.update(Path(place) for place in (dataset.reviews, dataset.metadata) if Path(place).is_absolute())
+        return frozenset(found)
 
     def dataset(self, name: str) -> Dataset:
         """The checked entry of one dataset.

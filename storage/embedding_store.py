@@ -11,6 +11,7 @@ import hashlib
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,7 +105,8 @@ class EmbeddingStore:
 
     def look_again(self) -> None:
         """Know the shards that others have published meanwhile."""
-        self._shards += read_shards(self.folder, {shard.path for shard in self._shards})
+        known = {shard.path for shard in self._shards}
+        self._shards = _of_one_width([*self._shards, *read_shards(self.folder, known)])
 
     def find(self, content: Sequence[str] | pa.Array) -> np.ndarray:
         """int64 [n], the row of each content over all shards, the first one that has it; -1 where none has."""
@@ -165,29 +167,63 @@ def publish_shard(folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np
 
 
 def map_shard(path: Path) -> Shard:
-    """Map a shard from disk; its vectors are read when they are asked for."""
+    """Map a shard from disk; its vectors are read when they are asked for.
+
+    Raises:
+        ValueError, OSError, ArrowException: it is no shard, or its offsets, its width or its rows are not sound.
+    """
     rows = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    column = rows["vector"].chunk(0)  # a shard is written as one batch; joining chunks would copy it
-    vectors = column.flatten().to_numpy().reshape(len(rows), column.type.list_size)
+    kinds = {field.name: field.type for field in rows.schema}
+    if kinds.keys() != {"content", "vector"} or kinds["content"] != pa.string():
+        raise ValueError("it has other columns than a shard")
+    vector = kinds["vector"]
+    if not pa.types.is_fixed_size_list(vector) or vector.value_type != pa.float32():
+        raise ValueError("it holds no vectors of float32")
+    if rows["vector"].num_chunks != 1 or not vector.list_size:  # a shard is one batch; joining chunks would copy it
+        raise ValueError("it is not one batch of vectors")
+    rows["content"].validate(full=True)
+    rows["vector"].validate()
+    column = rows["vector"].chunk(0)
+    if rows["content"].null_count or column.null_count or column.values.null_count:
+        raise ValueError("a content or a vector is null")
+    vectors = column.flatten().to_numpy().reshape(len(rows), vector.list_size)
     return Shard(path, rows["content"], vectors)
 
 
 def read_shards(folder: Path, known: Collection[Path] = ()) -> list[Shard]:
-    """The shards of a space but for those known, by name; one that is not what its name says is left out."""
-    sound = []
+    """The shards of a space but for those known, by name, all of one width.
+
+    One that is not what its name says, or no sound shard although it is, is left out with a warning.
+    """
+    sound: list[Shard] = []
     for path in sorted(set(folder.glob("[0-9a-f]*.arrow")) - set(known)):
-        if _is_sound(path):
+        try:
+            if sha256_of(path) != path.stem:
+                raise ValueError("it is not what its name says")
             sound.append(map_shard(path))
-        else:
-            logger.warning(f"{FOLDER}: the shard {folder.name}/{path.name} is damaged; its content is encoded again")
-    return sound
+        except (OSError, ValueError, pa.ArrowException) as error:
+            why = str(error).partition("\n")[0]
+            logger.warning(
+                f"{FOLDER}: the shard {folder.name}/{path.name} is damaged ({why}); its content is encoded again"
+            )
+    return _of_one_width(sound)
 
 
-def _is_sound(path: Path) -> bool:
-    try:
-        return sha256_of(path) == path.stem
-    except OSError:
-        return False
+def _of_one_width(shards: list[Shard]) -> list[Shard]:
+    """The shards whose vectors are as long as those of most contents; the others are left out with a warning."""
+    rows: Counter[int] = Counter()
+    for shard in shards:
+        rows[shard.vectors.shape[1]] += len(shard.vectors)
+    if len(rows) < 2:
+        return shards
+    width = rows.most_common(1)[0][0]
+    for shard in shards:
+        if shard.vectors.shape[1] != width:
+            logger.warning(
+                f"{FOLDER}: the shard {shard.path.parent.name}/{shard.path.name} has vectors of "
+                f"{shard.vectors.shape[1]} numbers among others of {width}; its content is encoded again"
+            )
+    return [shard for shard in shards if shard.vectors.shape[1] == width]
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 data/ASSET/DATASET.previous.parquet, with DATASET.previous.manifest.json. It is always one that had passed.
 """
 
+import logging
 import os
 import shutil
 from collections.abc import Collection
@@ -11,6 +12,8 @@ from pathlib import Path
 from storage.errors import InputError
 from storage.layout import DataRoot, Manifest
 from storage.publish import publishing, remove
+
+logger = logging.getLogger(__name__)
 
 PREVIOUS = ".previous"
 
@@ -27,15 +30,22 @@ def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str, checks:
 
 
 def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
-    """The manifest of the generation before, while it is there."""
-    return root.find_manifest(asset, dataset, PREVIOUS)
+    """The manifest of the generation before, while it is there; one that is not sound is none, with a warning."""
+    try:
+        manifest = root.find_manifest(asset, dataset, PREVIOUS)
+        if manifest is not None:
+            root.owned(manifest)
+        return manifest
+    except InputError as error:
+        logger.warning(f"{error}; the generation before it counts as gone")
+        return None
 
 
 def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
     """Let go of the generation before; its manifest goes first, as it came last."""
     if (manifest := find_previous(root, asset, dataset)) is not None:
         remove(root.manifest_path(asset, dataset, PREVIOUS))
-        remove(root.root / manifest.path)
+        remove(root.owned(manifest))
 
 
 def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> None:

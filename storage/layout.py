@@ -65,10 +65,15 @@ class Manifest(pydantic.BaseModel):
 
 @dataclass(frozen=True)
 class DataRoot:
-    """The folder below which everything is stored, which may be the mirror of a remote."""
+    """The folder below which everything is stored, which may be the mirror of a remote.
+
+    Attributes:
+        dumps: the raw files elsewhere that the catalogue names; nothing else outside the root is read by a manifest.
+    """
 
     root: Path
     mirror: Mirror | None = None
+    dumps: frozenset[Path] = frozenset()
 
     @classmethod
     def from_environment(cls) -> "DataRoot":
@@ -124,15 +129,22 @@ class DataRoot:
         publish_bytes(target, sealed(manifest.model_dump_json()))
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
-        """The manifest of an artefact, or None where it was never made."""
+        """The manifest of an artefact, or None where it was never made.
+
+        Raises:
+            InputError: it cannot be read, or it is that of something else.
+        """
         self.pull(dataset)
         path = self.manifest_path(asset, dataset, which)
         if not path.exists():
             return None
         try:
-            return Manifest.model_validate(unsealed(path.read_bytes()))
-        except (OSError, ValueError):
+            manifest = Manifest.model_validate(unsealed(path.read_bytes()))
+        except (OSError, ValueError, RecursionError):
             raise InputError(f"{asset} of {dataset} has an unreadable manifest; materialize {asset} again") from None
+        if (manifest.asset, manifest.dataset) != (asset, dataset):
+            raise InputError(f"{asset} of {dataset} has the manifest of something else; materialize {asset} again")
+        return manifest
 
     def find_sound(self, asset: str, dataset: str) -> Manifest | None:
         """The manifest of an artefact that is what it says; None, with a warning, of one that has to be made again."""
@@ -167,13 +179,43 @@ class DataRoot:
             visit(asset)
         return list(found.values())
 
+    def located(self, manifest: Manifest) -> Path:
+        """Where a manifest says that its artefact lies: below the root, or a raw file that the catalogue names.
+
+        Raises:
+            InputError: it lies elsewhere, by its path or by a symbolic link on the way.
+        """
+        path = self.root / manifest.path
+        if path in self.dumps and manifest.asset.startswith("raw_"):
+            return path
+        return self.owned(manifest)
+
+    def owned(self, manifest: Manifest) -> Path:
+        """Where an artefact lies that may be moved or deleted: in a folder below the root, and nowhere else.
+
+        Raises:
+            InputError: it lies elsewhere, by its path or by a symbolic link on the way.
+        """
+        path = self.root / manifest.path
+        try:
+            within = path.resolve().relative_to(self.root.resolve()).parts
+        except (OSError, ValueError, RuntimeError):
+            within = ()
+        if len(within) < 2:
+            raise InputError(
+                f"the manifest of {manifest.asset} of {manifest.dataset} names {manifest.path!r}, which is not in a "
+                f"folder of the data root; materialize {manifest.asset} again"
+            )
+        return path
+
     def artefact(self, manifest: Manifest) -> Path:
         """Path of an artefact, after its bytes were compared with what the manifest says.
 
         Raises:
-            InputError: it is gone, or no longer what was published, or a table of another version of the schemas.
+            InputError: it is gone, lies where it may not, is no longer what was published, or is a table of another
+                version of the schemas.
         """
-        path = self.root / manifest.path
+        path = self.located(manifest)
         if not path.exists() or _checksum(path) != manifest.sha256:
             raise InputError(
                 f"{manifest.asset} of {manifest.dataset} is missing or was changed since it was made; "

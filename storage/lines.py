@@ -13,10 +13,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from storage.errors import InputError
 from storage.inflate import Block, read_blocks
 from storage.rejects import Rejects
 
 MAX_RECORD_BYTES = 1 << 22
+# How much the decoder may look at in vain before an array is refused: a multiple of what is read, and characters.
+PATIENCE, PATIENCE_CHARACTERS = 4, 1 << 25
+DEEP_CHARACTERS = 1 << 13  # what brackets within brackets cost it, up to its limit
+ATTEMPT_CHARACTERS = 1 << 8  # what an attempt costs by itself
+WINDOWS = (1 << 13, 1 << 17, 1 << 21, 1 << 62)  # characters that are looked at, the next where they are too few
+LONGEST_TOKEN = 16  # characters, of what is no text and no number
 
 TOO_LONG = "longer than 4 MiB"
 NOT_UTF8 = "not UTF-8"
@@ -26,11 +33,13 @@ OPEN_ARRAY = "the array is not closed: what follows is lost"
 RECORDS = pa.schema([("line", pa.int64()), ("raw", pa.string())])
 
 _GAP = re.compile(r"[\s,\[\]]*")
-_NEXT_ELEMENT = re.compile(r"\n[\s,\[\]]*(?=\{)")
+_NEXT_ELEMENT = re.compile(r"\n[ \t\r,\[\]]*+(?=\{)")  # within a line, so that runs of blank lines take linear time
 
 
 def read_records(path: Path, rejects: Rejects) -> Iterator[pa.RecordBatch]:
     """Yield the records of a file as batches of (line, raw), numbered from 1, in bounded memory.
+
+    Raises InputError, while it is read, if it is an array of which element after element cannot be read.
 
     Lines that are not UTF-8 or longer than 4 MiB, and what is wrong with the gzip stream, go to `rejects`. Blank lines
     may come along; they are nobody's record.
@@ -39,7 +48,9 @@ def read_records(path: Path, rejects: Rejects) -> Iterator[pa.RecordBatch]:
     first = next(blocks, Block(b""))
     first = Block(first.content.removeprefix(codecs.BOM_UTF8), first.damage)
     is_array = first.content[:1000].lstrip().startswith(b"[")
-    return (_elements if is_array else _lines)(chain([first], blocks), rejects)
+    if is_array:
+        return _elements(chain([first], blocks), rejects, _Spans(path.name))
+    return _lines(chain([first], blocks), rejects)
 
 
 def _lines(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBatch]:
@@ -88,7 +99,7 @@ def _sound(lines: pa.BinaryArray, first: int, rejects: Rejects) -> pa.RecordBatc
     return pa.record_batch([numbers, texts], schema=RECORDS)
 
 
-def _elements(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBatch]:
+def _elements(blocks: Iterator[Block], rejects: Rejects, spans: "_Spans") -> Iterator[pa.RecordBatch]:
     """The elements of a JSON array, each with the line on which it begins."""
     utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
     text, number = "", 1
@@ -98,7 +109,7 @@ def _elements(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBa
             if block.damage:
                 rejects.add(number + text.count("\n"), block.damage, "")
         numbers, texts, done = [], [], 0
-        for start, end, is_json in _spans(text, 0 if block is None else MAX_RECORD_BYTES):
+        for start, end, is_json in spans.of(text, 0 if block is None else MAX_RECORD_BYTES):
             number += text.count("\n", done, start)
             raw = text[start : min(end, start + MAX_RECORD_BYTES)]
             sound, is_utf8 = _as_utf8(raw)
@@ -115,20 +126,64 @@ def _elements(blocks: Iterator[Block], rejects: Rejects) -> Iterator[pa.RecordBa
         rejects.add(number, OPEN_ARRAY, "")
 
 
-def _spans(text: str, least: int) -> Iterator[tuple[int, int, bool]]:
-    """Begin and end of each element, and whether it is JSON, as long as more than `least` characters lie ahead.
+class _Spans:
+    """Finds the elements of an array in its text.
 
-    So whatever the decoder cannot read is damage, not lack of text; it goes on at the next line that opens an object.
+    Whatever the decoder cannot read is damage, and it goes on at the next line that opens an object. It may have looked
+    far ahead before it gave up, and again from there: where that adds up to more than PATIENCE times what was read, the
+    file is refused, so that elements that never close take linear time.
     """
-    decoder, end = json.JSONDecoder(), 0
-    while len(text) - (start := _GAP.match(text, end).end()) > least:  # type: ignore[union-attr]
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._decoder = json.JSONDecoder()
+        self._in_vain = 0  # characters that the decoder looked at before it gave up
+        self._read = 0
+
+    def of(self, text: str, least: int) -> Iterator[tuple[int, int, bool]]:
+        """Begin and end of each element, and whether it is JSON, as long as more than `least` characters lie ahead.
+
+        So whatever the decoder cannot read is not for lack of text.
+
+        Raises:
+            InputError: element after element cannot be read.
+        """
+        base, window, end = 0, text[: WINDOWS[0]], 0
+        while len(text) - (start := _GAP.match(text, end).end()) > least:  # type: ignore[union-attr]
+            found, is_certain, looked = self._look(window, start - base, base + len(window) == len(text))
+            for size in WINDOWS:
+                if is_certain:
+                    break
+                base, window = start, text[start : start + size]
+                found, is_certain, looked = self._look(window, 0, base + len(window) == len(text))
+            if found is None:
+                self._in_vain += looked + ATTEMPT_CHARACTERS
+                next_element = _NEXT_ELEMENT.search(text, start)
+                end = next_element.start() if next_element else len(text)
+            else:
+                end = base + found
+            self._read += end - start
+            if self._in_vain > PATIENCE * self._read + PATIENCE_CHARACTERS:
+                raise InputError(
+                    f"{self._file} is one JSON array in which element after element cannot be read; mend it, or write "
+                    "one JSON object a line"
+                )
+            yield start, end, found is not None
+
+    def _look(self, window: str, start: int, is_whole: bool) -> tuple[int | None, bool, int]:
+        """Where the element ends that begins at `start`, or None; whether text beyond the window cannot change that;
+        and how many characters were looked at.
+
+        A window, since the error of the decoder counts all lines before it.
+        """
         try:
-            end = decoder.raw_decode(text, start)[1]
-            yield start, end, True
-        except (ValueError, RecursionError):
-            next_element = _NEXT_ELEMENT.search(text, start)
-            end = next_element.start() if next_element else len(text)
-            yield start, end, False
+            end = self._decoder.raw_decode(window, start)[1]
+            return end, is_whole or end < len(window), end - start
+        except json.JSONDecodeError as error:
+            is_cut = error.pos > len(window) - LONGEST_TOKEN or error.msg.startswith("Unterminated")
+            return None, is_whole or not is_cut, (len(window) if is_cut else error.pos) - start
+        except (ValueError, RecursionError):  # a number of too many digits, or brackets within brackets
+            return None, True, DEEP_CHARACTERS
 
 
 def _as_utf8(text: str) -> tuple[str, bool]:

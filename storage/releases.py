@@ -180,7 +180,7 @@ def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
     named |= {one.path for asset in assets if (one := root.find_manifest(asset, dataset))}
     gone = [one for asset in sorted(assets) for one in _versions(root, asset, dataset) if one.path not in named]
     for manifest in gone:
-        remove(root.root / manifest.path)
+        remove(root.owned(manifest))
         remove(root.manifest_path(manifest.asset, dataset, f"/{manifest.data_version}"))
     return [manifest.path for manifest in gone]
 
@@ -202,7 +202,12 @@ def _point(
 
 
 def _versions(root: DataRoot, asset: str, dataset: str) -> Iterable[Manifest]:
-    """The manifests of the versions of an asset that are there."""
+    """The manifests of the versions of an asset that are there; one that is not sound is none, with a warning."""
     for path in sorted(root.path(asset, dataset).glob("*.manifest.json")):
-        if manifest := root.find_manifest(asset, dataset, f"/{path.name.removesuffix('.manifest.json')}"):
-            yield manifest
+        try:
+            manifest = root.find_manifest(asset, dataset, f"/{path.name.removesuffix('.manifest.json')}")
+            if manifest is not None:
+                root.owned(manifest)
+                yield manifest
+        except InputError as error:
+            logger.warning(f"{error}; this version of it counts as gone")

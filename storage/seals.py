@@ -14,16 +14,15 @@ def sealed(content: str) -> bytes:
 
 
 def unsealed(content: bytes) -> dict[str, Any]:
-    """The fields of a JSON object, but for its seal; one without a seal is taken as it is.
+    """The fields of a JSON object, but for its seal.
 
     Raises:
-        ValueError: it is no JSON object, or no longer what was sealed.
+        ValueError: it is no JSON object, it has no seal, or it is no longer what was sealed.
     """
     fields = json.loads(content)
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")
-    seal = fields.pop(SEAL, None)
-    if seal is not None and seal != _checksum(fields):
+    if fields.pop(SEAL, None) != _checksum(fields):
         raise ValueError("it has changed since it was written")
     return fields
 

@@ -38,10 +38,11 @@ PAID_FOR = {
     "new_item_recall", *NAMES, *EXPORTS,
 }  # fmt: skip
 CHECKS = {
-    "reviews_usable", "items_usable", "items_unique", "interactions_unique", "core_holds", "item_index_dense",
-    "splits_complete", "splits_in_time", "graph_of_train_alone", "pictures_found", "image_embeddings_sound",
-    "text_embeddings_sound", "metrics_in_range", "reviews_not_collapsed", "items_not_collapsed",
-    "interactions_not_collapsed", "image_embeddings_cover", "text_embeddings_cover", "report_fresh",
+    "reviews_usable", "items_usable", "items_read", "items_unique", "interactions_unique", "core_holds",
+    "core_described", "item_index_dense", "splits_complete", "splits_in_time", "graph_of_train_alone", "pictures_found",
+    "no_placeholder", "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range", "reviews_not_collapsed",
+    "items_not_collapsed", "interactions_not_collapsed", "image_embeddings_cover", "text_embeddings_cover",
+    "report_fresh",
 }  # fmt: skip
 
 
@@ -89,7 +90,8 @@ def test_tables_count_what_the_sample_holds(sample: Pipeline) -> None:
 def test_checks_ran_for_the_partition_and_passed(sample: Pipeline, tmp_path: Path) -> None:
     result = sample.copy(tmp_path).run("sample", "key:items or key:leaderboard or key:splits")
     passed = {found.check_name: found.passed for found in result.get_asset_check_evaluations()}
-    of_items, of_splits = ("items_usable", "items_unique", "items_not_collapsed"), ("splits_complete", "splits_in_time")
+    of_items = ("items_usable", "items_read", "items_unique", "items_not_collapsed")
+    of_splits = ("splits_complete", "splits_in_time")
     assert passed == dict.fromkeys((*of_items, *of_splits, "metrics_in_range"), True)
     declared = {key.name for key in sample.definitions.resolve_asset_graph().asset_check_keys}
     assert declared == CHECKS

@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import struct
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from storage.embedding_store import EmbeddingStore, in_use, space_name, unused
@@ -116,7 +118,7 @@ def test_a_damaged_shard_counts_for_nothing(root: DataRoot, caplog: pytest.LogCa
     with caplog.at_level(logging.WARNING):
         left = EmbeddingStore(root, CLIP)
     assert len(left.new(keys(1, 2))) == 1
-    assert "is damaged; its content is encoded again" in caplog.text
+    assert "is damaged (it is not what its name says); its content is encoded again" in caplog.text
 
 
 def test_nothing_but_finite_vectors_is_kept(root: DataRoot) -> None:
@@ -143,3 +145,69 @@ def test_the_store_is_used_by_many_or_collected_by_one(root: DataRoot) -> None:
         pass
     with unused(root):
         pass
+
+
+OFFSETS = {"offsets": (0, 2_000_000_000), "offsets that go back": (64, 0)}  # in place of 0 and 64
+
+
+def forged(folder: Path, table: pa.Table, offsets: tuple[int, int] | None = None) -> Path:
+    """A shard that is named by its own SHA-256, whatever it holds."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    content = sink.getvalue().to_pybytes()
+    if offsets:
+        sound = struct.pack("<ii", 0, 64)
+        before, _, after = content.rpartition(sound)  # behind all that describes the columns
+        content = before + struct.pack("<ii", *offsets) + after
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{hashlib.sha256(content).hexdigest()}.arrow"
+    path.write_bytes(content)
+    return path
+
+
+def vectors(values: np.ndarray) -> pa.FixedSizeListArray:
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
+
+
+FORGED = {
+    "offsets": lambda: pa.table({"content": [key(1)], "vector": vectors(rows(1))}),
+    "offsets that go back": lambda: pa.table({"content": [key(1)], "vector": vectors(rows(1))}),
+    "bytes that are no text": lambda: pa.table(
+        {"content": pa.array([b"\xff"]).view(pa.string()), "vector": vectors(rows(1))}
+    ),
+    "another width": lambda: pa.table({"content": [key(1)], "vector": vectors(np.ones((1, 2), np.float32))}),
+    "other numbers": lambda: pa.table({"content": [key(1)], "vector": vectors(np.ones((1, 3), np.float64))}),
+    "other columns": lambda: pa.table({"content": [key(1)], "vectors": vectors(rows(1))}),
+    "no vector": lambda: pa.table({"content": [key(1)], "vector": pa.array([None], pa.list_(pa.float32(), 3))}),
+    "no number": lambda: pa.table({"content": [key(1)], "vector": pa.array([[1, None, 2]], pa.list_(pa.float32(), 3))}),
+    "no rows": lambda: pa.table(
+        {"content": pa.array([], pa.string()), "vector": pa.array([], pa.list_(pa.float32(), 3))}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORGED)
+def test_a_shard_that_is_not_sound_though_its_name_fits_is_left_out_with_a_warning(
+    root: DataRoot, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.add(keys(2, 3), rows(2, 3))
+    store.flush()
+    path = forged(store.folder, FORGED[name](), OFFSETS.get(name))
+    with caplog.at_level(logging.WARNING):
+        again = EmbeddingStore(root, CLIP)
+    assert path.name in caplog.text
+    np.testing.assert_array_equal(again.take(again.find(keys(1, 2, 3))), rows(0, 2, 3))
+    again.add(keys(1), rows(1))
+    again.flush()
+    afterwards = EmbeddingStore(root, CLIP)
+    np.testing.assert_array_equal(afterwards.take(afterwards.find(keys(1, 2, 3))), rows(1, 2, 3))
+
+
+def test_a_file_that_is_no_arrow_file_is_left_out(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.folder.mkdir(parents=True)
+    for content in (b"", b"ARROW1\0\0", b"x" * 100):
+        (store.folder / f"{hashlib.sha256(content).hexdigest()}.arrow").write_bytes(content)
+    assert EmbeddingStore(root, CLIP).new(keys(1)) == keys(1)

@@ -101,9 +101,9 @@ class TestFiles:
         monkeypatch.setattr(Attempts, "write", writing)
         if slow == "decoding":
 
-            def slowly(content: bytes, max_pixels: int) -> Picture:
+            def slowly(content: bytes, *limits: int) -> Picture:
                 time.sleep(0.01)
-                return decoded(content, max_pixels)
+                return decoded(content, *limits)
 
             monkeypatch.setattr("storage.client.decoded", slowly)
         few = replace(LIMITS, concurrency=3)

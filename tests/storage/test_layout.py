@@ -1,6 +1,7 @@
 """Artefacts are used only if they are what their manifest says."""
 
 import logging
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,3 +117,46 @@ def test_a_table_of_another_version_of_the_schemas_is_refused_and_made_again(
     assert caplog.messages == [f"{refused.value}; it is made again"]
     again = written_under(root, SCHEMA_VERSION)
     assert read_table(root.artefact(again))["user_id"].to_pylist() == ["u"]
+
+
+@pytest.mark.parametrize("place", ["../outside.bin", "{outside}", "a/../../outside.bin", ".", "", "a", "a/link.bin"])
+def test_a_manifest_that_names_anything_outside_a_folder_of_the_root_is_refused_and_nothing_is_touched(
+    tmp_path: Path, place: str
+) -> None:
+    outside, root = tmp_path / "outside.bin", DataRoot(tmp_path / "data")
+    outside.write_bytes(b"precious")
+    manifest = made(root, "a", {})
+    (root.root / "a" / "link.bin").symlink_to(outside)
+    forged = manifest.model_copy(update={"path": place.format(outside=outside), "sha256": sha256_of(outside)})
+    root.write_manifest(forged)
+    for use in (root.artefact, root.owned, root.located):
+        with pytest.raises(InputError, match="which is not in a folder of the data root; materialize a again"):
+            use(root.manifest("a", "d"))
+    assert root.find_sound("a", "d") is None
+    assert outside.read_bytes() == b"precious"
+
+
+def test_a_raw_file_elsewhere_is_read_where_the_catalogue_names_it_and_never_owned(tmp_path: Path) -> None:
+    dump = tmp_path / "dump.json"
+    dump.write_bytes(b"{}")
+    manifest = made(DataRoot(tmp_path / "data"), "raw_reviews", {})
+    manifest = manifest.model_copy(update={"path": str(dump), "sha256": sha256_of(dump)})
+    root = DataRoot(tmp_path / "data", dumps=frozenset([dump]))
+    assert root.artefact(manifest) == dump
+    for refuses in (DataRoot(tmp_path / "data").artefact, root.owned):
+        with pytest.raises(InputError, match="not in a folder of the data root"):
+            refuses(manifest)
+    with pytest.raises(InputError, match="not in a folder of the data root"):
+        root.artefact(manifest.model_copy(update={"asset": "reviews"}))
+
+
+def test_a_manifest_without_a_seal_or_of_something_else_is_none(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    manifest = made(root, "a", {})
+    root.manifest_path("a", "d").write_text(manifest.model_dump_json())
+    with pytest.raises(InputError, match="unreadable manifest; materialize a again"):
+        root.find_manifest("a", "d")
+    made(root, "a", {})
+    shutil.copy(root.manifest_path("a", "d"), root.manifest_path("a", "e"))
+    with pytest.raises(InputError, match="a of e has the manifest of something else"):
+        root.find_manifest("a", "e")

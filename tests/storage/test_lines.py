@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage import inflate
+from storage.errors import InputError
 from storage.inflate import DAMAGED, TRUNCATED
 from storage.lines import MAX_RECORD_BYTES, NOT_JSON, NOT_UTF8, OPEN_ARRAY, TOO_LONG, read_records
 from storage.rejects import DUPLICATE, KEPT_OF_A_REASON, RAW_CHARACTERS, RejectCounts, Rejects
@@ -191,3 +192,50 @@ def test_rejects_count_all_and_keep_the_first_of_each_reason(tmp_path):
     assert counts.by_reason == {"common": 15_000, "rare": 1, DUPLICATE: 1}
     assert (counts.rejected, counts.duplicates, counts.damaged) == (15_001, 1, False)
     assert counts.rate(kept=5_000) == 15_001 / 20_002
+
+
+NEVER_CLOSED = {
+    "objects in objects": b'{"a":\n',
+    "an array each": b'{"a":[1,\n',
+    "a long array each": b'{"a":[' + b"1," * 20_000 + b"\n",
+    "a text each": b'{"a":"\n',
+    "brackets": b"{[[[[[[[[\n",
+}
+
+
+@pytest.mark.parametrize("element", NEVER_CLOSED.values(), ids=NEVER_CLOSED)
+def test_elements_that_are_never_closed_end_in_one_sentence_or_in_rejects_in_linear_time(path, element):
+    path.write_bytes(b"[\n" + element * (4_000_000 // len(element)))
+    rejects = Rejects()
+    try:
+        found = [row for batch in read_records(path, rejects) for row in batch.to_pylist()]
+    except InputError as error:
+        assert str(error) == (
+            f"{path.name} is one JSON array in which element after element cannot be read; mend it, or write one JSON "
+            "object a line"
+        )
+    else:
+        assert found == []
+        assert rejects.by_reason()[NOT_JSON] > 50
+
+
+@pytest.mark.parametrize("run", [b"\n", b" ", b"[", b",", b"]", b"\n ", b"{\n"])
+def test_runs_of_what_stands_between_elements_are_read_in_linear_time(path, run):
+    path.write_bytes(b'[{"a": 1}x' + run * (2_000_000 // len(run)) + b'\n{"a": 2}]')
+    rejects = Rejects()
+    try:
+        found = [row["raw"] for batch in read_records(path, rejects) for row in batch.to_pylist()]
+    except InputError as error:
+        assert run == b"{\n"
+        assert "cannot be read" in str(error)
+        return
+    assert found[0] == '{"a": 1}'
+    assert found[-1] == '{"a": 2}'
+
+
+def test_a_few_elements_that_are_not_closed_are_rejected_alone(path):
+    path.write_bytes(b"[\n" + b'{"a": [1,\n{"b": 2},\n' * 50 + b"]")
+    rejects = Rejects()
+    found = [row["raw"] for batch in read_records(path, rejects) for row in batch.to_pylist()]
+    assert found == ['{"b": 2}'] * 50
+    assert rejects.by_reason() == {NOT_JSON: 50}
