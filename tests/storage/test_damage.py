@@ -114,7 +114,7 @@ def test_an_artefact_is_refused_and_whole_when_it_is_made_again(
     sentence = (
         f"{manifest.asset} of shop is missing or was changed since it was made; materialize {manifest.asset} again"
     )
-    if not path.resolve().is_relative_to(root.root.resolve()):
+    if path.resolve().parent == root.root.resolve():  # the link has led out of the folders of assets
         sentence = (
             f"the manifest of {manifest.asset} of shop names {manifest.path!r}, which is not in a folder of the data "
             f"root; materialize {manifest.asset} again"
@@ -175,12 +175,6 @@ def test_no_bit_of_a_manifest_can_turn_unnoticed(root: DataRoot) -> None:
             assert root.manifest("report", "shop") == manifest
         except InputError as error:
             assert str(error) == "report of shop has an unreadable manifest; materialize report again"
-
-
-def test_a_manifest_without_a_checksum_of_its_own_is_read(root: DataRoot) -> None:
-    manifest = made(root, "report")
-    root.path("report", "shop", ".manifest.json").write_text(manifest.model_dump_json())
-    assert root.manifest("report", "shop") == manifest
 
 
 @pytest.fixture

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import InputError
+from storage.generations import PREVIOUS, judge, restore_previous
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.publish import publish_bytes, sha256_of
+from storage.releases import Release, promote, prune
 from storage.schemas import SCHEMA_VERSION, SCHEMAS
 from storage.tables import read_table, write_table
 
@@ -160,3 +162,35 @@ def test_a_manifest_without_a_seal_or_of_something_else_is_none(tmp_path: Path) 
     shutil.copy(root.manifest_path("a", "d"), root.manifest_path("a", "e"))
     with pytest.raises(InputError, match="a of e has the manifest of something else"):
         root.find_manifest("a", "e")
+
+
+def test_a_forged_generation_before_is_not_deleted_and_stops_nobody(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    precious, root = tmp_path / "precious", DataRoot(tmp_path / "data")
+    precious.mkdir()
+    manifest = made(root, "a", {})
+    forged = manifest.model_copy(update={"path": "../precious"})
+    root.write_manifest(forged, PREVIOUS)
+    with caplog.at_level(logging.WARNING):
+        judge(root, manifest, "sound", True, ["sound"])
+    assert precious.is_dir()
+    assert "the generation before it counts as gone" in caplog.text
+    assert root.manifest("a", "d").verdicts == {"sound": True}
+    with pytest.raises(InputError, match="no generation before"):
+        restore_previous(root, "a", "d")
+
+
+def test_a_forged_version_is_not_deleted_when_old_ones_are(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    precious, root = tmp_path / "precious", DataRoot(tmp_path / "data")
+    precious.mkdir()
+    model = made(root, "lightgcn", {})
+    promote(root, Release.of("d", 0.5, {"lightgcn": model}))
+    forged = model.model_copy(update={"path": "../precious", "data_version": "old"})
+    root.path("lightgcn", "d").mkdir()
+    root.write_manifest(forged, "/old")
+    (root.path("lightgcn", "d") / "unsealed.manifest.json").write_text(forged.model_dump_json())
+    with caplog.at_level(logging.WARNING):
+        assert prune(root, "d", 1) == []
+    assert precious.is_dir()
+    assert caplog.text.count("this version of it counts as gone") == 2
