@@ -62,10 +62,10 @@ def url_of(place: str) -> URL:
         raise RefusedError("bad_url")
     if not found["host"]:
         raise RefusedError("forbidden")
-    user = f"{_sendable(found['user'])}@" if found["user"] else ""
-    port = f":{found['port']}" if found["port"] else ""
-    path, query = _sendable(found["path"] or "/"), _sendable(found["query"] or "")
     try:
+        user = f"{_sendable(found['user'])}@" if found["user"] else ""
+        port = f":{found['port']}" if found["port"] else ""
+        path, query = _sendable(found["path"] or "/"), _sendable(found["query"] or "")
         return URL(f"{scheme[1].lower()}://{user}{_host(found['host'])}{port}{path}{query}", encoded=True)
     except Exception:  # whatever the library finds wrong with it, it is no URL
         raise RefusedError("bad_url") from None

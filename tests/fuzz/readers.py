@@ -11,17 +11,26 @@ from typing import Any
 
 import yaml
 
-from storage.amazon import ITEM_OF, REVIEW_KEYS, read_items, read_reviews
+from storage.amazon import ITEM_OF, REVIEW_KEYS, TIMES_END, read_items, read_reviews
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
+from storage.fields import MAX_ID_BYTES, MAX_PICTURES, MAX_TEXT_CHARACTERS
 from storage.inflate import BLOCK_BYTES, DAMAGED, STEP_BYTES, TRUNCATED, read_blocks
 from storage.layout import DataRoot, Manifest, Recipe
 from storage.lines import OPEN_ARRAY, read_records
 from storage.partial import Partial, Receipt, State, find_receipt, receipt_path
 from storage.rejects import RAW_CHARACTERS, Rejects
+from storage.seals import sealed
 from tests.fuzz.mutations import line_of, mutated, odd
+from tests.fuzz.web import Shards, Urls
 
 LONGEST_SENTENCE = 2_000
+FIELDS = {
+    "title", "brand", "store", "categories", "category", "feature", "features", "description", "price", "imUrl",
+    "image", "imageURL", "imageURLHighRes", "images",
+}  # fmt: skip
+PLACES = ("", ".", "..", "/", "/etc/passwd", "../x", "reviews", "reviews/../../x", "reviews/a.parquet", "a/../..", "\0")
+UNCLOSED = (b'{"a":', b'{"a":[1,', b'{"a":"', b"{[[", b"}", b'{"a":{}\n', b"\n ", b"]")
 
 REVIEWS: dict[str, dict[str, Any]] = {
     "amazon2014": {
@@ -74,10 +83,10 @@ class Reviews:
         self.came_of_it += Counter(rows=len(rows) - len(sound), rejects=len(rejects))
         assert [row["user_id"] for row in rows if row["user_id"].startswith("SOUND")] == [r[keys.user] for r in sound]
         for row in rows:
-            assert row["user_id"]
-            assert row["item_id"]
+            assert 0 < len(row["user_id"].encode()) <= MAX_ID_BYTES
+            assert 0 < len(row["item_id"].encode()) <= MAX_ID_BYTES
             assert math.isfinite(row["rating"])
-            assert 0 <= row["timestamp"] < 4_102_444_800_000 * 1000
+            assert 0 <= row["timestamp"] < TIMES_END
 
 
 class Items:
@@ -107,6 +116,11 @@ class Items:
             assert len(row["text"]) <= 500
             assert row["price"] is None or (math.isfinite(row["price"]) and row["price"] >= 0)
             assert all(places and all(places) for places in row["image_urls"])
+            assert len(row["image_urls"]) <= 3 * MAX_PICTURES
+            assert len(row["title"]) <= MAX_TEXT_CHARACTERS
+            assert len(row["item_id"].encode()) <= MAX_ID_BYTES
+        self.came_of_it["not read"] += sum(rejects.not_read().values())
+        assert all(told.partition(": ")[0] in FIELDS for told in rejects.not_read())
 
 
 class Arrays:
@@ -118,7 +132,12 @@ class Arrays:
         self.came_of_it: Counter[str] = Counter()
 
     def inputs(self, draw: Random, count: int) -> list[bytes]:
-        return [line_of(ITEMS["amazon2023"], draw) for _ in range(count)]
+        return [self._element(draw) for _ in range(count)]
+
+    def _element(self, draw: Random) -> bytes:
+        if draw.random() < 0.1:  # one that is never closed, or never opened
+            return draw.choice(UNCLOSED) * draw.choice((1, 3, 50))
+        return line_of(ITEMS["amazon2023"], draw)
 
     def check(self, elements: list[bytes], folder: Path) -> None:
         sound = [b'{"mark": "SOUND%d."}' % n for n in range(len(elements) + 1)]
@@ -193,6 +212,7 @@ class Catalogues:
     reviews: a.json
     metadata: b.json
   other: {<<: *books, enabled: no}
+  merged: {<<: *books, settings: {split_points: [1, 2], user_core: 3}}
 """
 
     def __init__(self) -> None:
@@ -247,8 +267,18 @@ class Notes:
         )  # fmt: skip
 
     def inputs(self, draw: Random, count: int) -> list[bytes]:
-        sound = [self.manifest.model_dump_json(indent=1).encode(), self.receipt.model_dump_json(indent=1).encode()]
-        return [mutated(draw.choice(sound), draw, 2) for _ in range(count)]
+        return [self._note(draw) for _ in range(count)]
+
+    def _note(self, draw: Random) -> bytes:
+        """Changed after it was sealed; or sealed with whatever it says; or without a seal."""
+        note = draw.choice((self.manifest, self.receipt)).model_dump(mode="json")
+        match draw.randrange(3):
+            case 0:
+                return mutated(sealed(json.dumps(note)), draw, 2)
+            case 1:
+                note = note | {"path": draw.choice(PLACES)} if draw.random() < 0.5 else odd(note, draw)
+                return sealed(json.dumps(note))
+        return mutated(json.dumps(note).encode(), draw, 2)
 
     def check(self, files: list[bytes], folder: Path) -> None:
         root, dump = DataRoot(folder / "data"), folder / "downloads" / "dump"
@@ -261,8 +291,12 @@ class Notes:
         for content in files:
             root.path("reviews", "shop", ".manifest.json").write_bytes(content)
             try:
-                root.find_manifest("reviews", "shop")
+                manifest = root.find_manifest("reviews", "shop")
                 self.came_of_it["manifests"] += 1
+                assert manifest is not None
+                place = root.owned(manifest).resolve()
+                assert len(place.relative_to(root.root.resolve()).parts) > 1
+                self.came_of_it["located"] += 1
             except InputError as error:
                 _assert_sentence(error)
                 self.came_of_it["refused"] += 1
@@ -304,4 +338,6 @@ def _assert_sentence(error: InputError) -> None:
     assert len(said) < LONGEST_SENTENCE, len(said)
 
 
-READERS = (*map(Reviews, REVIEW_KEYS), *map(Items, ITEM_OF), Arrays(), Gzip(), Catalogues(), Notes())
+READERS = (
+    *map(Reviews, REVIEW_KEYS), *map(Items, ITEM_OF), Arrays(), Gzip(), Catalogues(), Notes(), Urls(), Shards(),
+)  # fmt: skip
