@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from assets.checking import dataset_check
 from assets.interactions.kcore import distinct
 from assets.interactions.splits import TRAIN
+from storage.io_managers import WITHOUT_DATA
 from storage.rejects import RejectCounts, rejects_path
 from storage.statuses import NOBODY_PROMISED, OK
 from storage.tables import Embeddings
@@ -20,14 +21,18 @@ def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.A
     """A check's verdict with the figures behind it.
 
     Args:
-        said: what a person has to know where it has not passed, as a part of a sentence; without it, the figures are
-            shown.
+        said: what a person has to know where it has not passed, as a part of a sentence that quotes no data; without
+            it, the figures are shown.
     """
+    if said:
+        facts[WITHOUT_DATA] = said
     return dg.AssetCheckResult(passed=bool(passed), description=said, metadata=facts)  # type: ignore[arg-type]
 
 
-def warned_if(wrong: bool, *, said: str, **facts: object) -> dg.AssetCheckResult:
-    """The verdict of a check that only warns; `said` is as above."""
+def warned_if(wrong: bool, *, said: str, quotes_data: bool = False, **facts: object) -> dg.AssetCheckResult:
+    """The verdict of a check that only warns; `said` is as above, and may quote data where that is said."""
+    if not quotes_data:
+        facts[WITHOUT_DATA] = said
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.WARN,
@@ -222,6 +227,7 @@ def no_placeholder(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
     return warned_if(
         bool(found),
         said=f"these pictures are likely a shop's sign for no picture: {told}; if so, list them in picture_exclude",
+        quotes_data=True,
         likely_placeholders=len(found),
     )
 

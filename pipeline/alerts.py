@@ -14,7 +14,7 @@ import requests
 
 from assets.checking import RESTORABLE
 from pipeline.presence import PARTITION
-from pipeline.reasons import failed_checks, figures_of, reason_of
+from pipeline.reasons import failed_checks, reason_of, told_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,6 +109,6 @@ def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Aler
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        sentence = f"It did not pass: {found.description or figures_of(found)}."
+        sentence = f"It did not pass: {told_of(found, quoting=False)}."
         restore = f" `make restore DATASET={dataset}` takes the table before." if RESTORABLE in found.metadata else ""
         yield Alert(kind, dataset, run.run_id, what, sentence, ADVICE[kind] + restore)

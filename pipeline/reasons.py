@@ -6,13 +6,14 @@ from dagster._utils.error import SerializableErrorInfo
 
 from assets.checking import RESTORABLE
 from pipeline.presence import PARTITION
+from storage.io_managers import WITHOUT_DATA
 
 
 def reason_of(instance: dg.DagsterInstance, run_id: str, quoting: bool = True) -> str | None:
     """What the first step that failed says, or else the run itself; None of a run that failed without a word.
 
     Args:
-        quoting: whether the message of an error that is no sentence of ours is quoted; it may quote the data.
+        quoting: whether the data may be quoted, as sentences of ours say that they do, and any others may.
     """
     for kind in (DagsterEventType.STEP_FAILURE, DagsterEventType.RUN_FAILURE):
         for entry in instance.all_logs(run_id, kind):
@@ -20,9 +21,10 @@ def reason_of(instance: dg.DagsterInstance, run_id: str, quoting: bool = True) -
             data = event and (event.step_failure_data if event.is_step_failure else event.job_failure_data)
             given = getattr(data, "user_failure_data", None)
             if given and given.description:
-                return str(given.description)
+                hidden = given.metadata.get(WITHOUT_DATA)
+                return str(given.description if quoting or hidden is None else hidden.value)
             if data and data.error and data.error.cls_name == "DagsterAssetCheckFailedError":
-                return _refused(instance, run_id)
+                return _refused(instance, run_id, quoting)
             if data and data.error:
                 return _innermost(data.error, quoting)
             if event and event.message and kind == DagsterEventType.RUN_FAILURE:
@@ -37,6 +39,14 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetChe
     return [check for check in checks if not check.passed]
 
 
+def told_of(check: dg.AssetCheckEvaluation, quoting: bool) -> str:
+    """What a check found, as a part of a sentence: its own words, where these may be shown, or its figures."""
+    hidden = check.metadata.get(WITHOUT_DATA)
+    if quoting and check.description:
+        return check.description
+    return str(hidden.value) if hidden else figures_of(check)
+
+
 def figures_of(check: dg.AssetCheckEvaluation) -> str:
     """The numbers behind a check; words may be of the data, and are left out."""
     facts = {name: value.value for name, value in check.metadata.items()}
@@ -45,12 +55,11 @@ def figures_of(check: dg.AssetCheckEvaluation) -> str:
     return ", ".join(numbers) or "no figures"
 
 
-def _refused(instance: dg.DagsterInstance, run_id: str) -> str:
+def _refused(instance: dg.DagsterInstance, run_id: str, quoting: bool) -> str:
     """Which blocking checks a run did not pass, and what to do about it."""
     failed = [check for check in failed_checks(instance, run_id) if check.blocking]
     found = "; ".join(
-        f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: "
-        f"{check.description or figures_of(check)}"
+        f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: {told_of(check, quoting)}"
         for check in failed
     )
     dataset = failed[0].partition

@@ -41,6 +41,9 @@ from storage.tables import (
 UNREADABLE = (ValueError, KeyError, OSError, BadZipFile, SafetensorError, pa.ArrowException)
 
 
+WITHOUT_DATA = "sentence_without_data"  # in the metadata of a failure or a check whose sentence others may see
+
+
 @dataclass(frozen=True)
 class Made:
     """What an asset function returns: its value, and what a person wants to know of it.
@@ -272,7 +275,9 @@ def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
     try:
         yield
     except errors as error:
-        raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from error
+        hidden = getattr(error, "without_data", None)
+        facts = {WITHOUT_DATA: f"Dataset {dataset}: {hidden}."} if hidden else {}
+        raise dg.Failure(f"Dataset {dataset}: {error}.", metadata=facts, allow_retries=False) from error
 
 
 def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:

@@ -48,18 +48,21 @@ def nothing_usable(kind: str, path: Path, release: Format, rejects: Rejects) -> 
     what = {"reviews": "review", "metadata": "item"}[kind]
     sentence = f"the file of '{kind}', {path.name}, holds not one {what} in the format {release}"
     by_reason = sorted(rejects.by_reason().items(), key=lambda found: -found[1])
-    reasons = [_reason(rejects, reason, count) for reason, count in by_reason[:SHOWN_REASONS]]
-    if len(by_reason) > SHOWN_REASONS:
-        reasons.append(f"{len(by_reason) - SHOWN_REASONS} other reasons")
-    return InputError("; ".join(filter(None, [sentence, *reasons, _looks_like(path, release)])))
+    others = f"{len(by_reason) - SHOWN_REASONS} other reasons" if len(by_reason) > SHOWN_REASONS else ""
+    looks = _looks_like(path, release)
+
+    def with_reasons(quoting: bool) -> str:
+        reasons = [_reason(rejects, reason, count, quoting) for reason, count in by_reason[:SHOWN_REASONS]]
+        return "; ".join(filter(None, [sentence, *reasons, others, looks]))
+
+    return InputError(with_reasons(True), without_data=with_reasons(False))
 
 
-def _reason(rejects: Rejects, reason: str, count: int) -> str:
+def _reason(rejects: Rejects, reason: str, count: int, quoting: bool) -> str:
     line, raw = rejects.first_of(reason)
-    begins = _in_a_sentence(raw)
-    return f"{count:,} of {len(rejects):,} records: {reason}, the first in line {line:,}" + (
-        f" ({begins})" if begins else ""
-    )
+    begins = _in_a_sentence(raw) if quoting else ""
+    told = f"{count:,} of {len(rejects):,} records: {reason}, the first in line {line:,}"
+    return f"{told} ({begins})" if begins else told
 
 
 def _in_a_sentence(raw: str) -> str:

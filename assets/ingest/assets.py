@@ -64,7 +64,9 @@ def _or_rejects(stage: Stage, rows: pa.RecordBatchReader, rejects: Rejects) -> p
                 raise
             path = rejects_path(stage.root, stage.asset, stage.dataset.name)
             rejects.write(path)
-            raise InputError(f"{error}; the rejected records are in {stage.root.shown(path)}") from error
+            where = f"; the rejected records are in {stage.root.shown(path)}"
+            hidden = error.without_data
+            raise InputError(f"{error}{where}", without_data=hidden and f"{hidden}{where}") from error
 
     return pa.RecordBatchReader.from_batches(rows.schema, stream())
 

@@ -72,6 +72,10 @@ def test_where_no_record_can_be_used_the_reasons_are_said_and_the_rejects_are_ke
         'records: no parent_asin, the first in line 1 ({"rating": 5.0, "user_id": "AU001", "parent_asin": null, "t…); '
         "the rejected records are in data/reviews/sample.rejects.parquet."
     )
+    assert reason_of(pipeline.instance, result.run_id, quoting=False) == (  # as an alert says it
+        "Dataset sample: the file of 'reviews', r.jsonl, holds not one review in the format amazon2023; 3 of 3 "
+        "records: no parent_asin, the first in line 1; the rejected records are in data/reviews/sample.rejects.parquet."
+    )
     kept = pq.read_table(rejects_path(pipeline.root, "reviews", "sample"))
     assert kept.select(["line", "reason"]).to_pylist() == [{"line": n, "reason": "no parent_asin"} for n in (1, 2, 3)]
     assert pipeline.root.find_manifest("reviews", "sample") is None
