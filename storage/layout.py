@@ -23,9 +23,11 @@ from storage.publish import publish_bytes, sha256_of
 from storage.remote import is_url
 from storage.seals import sealed, unsealed
 from storage.tables import require_version
+from storage.text import shortened
 
 logger = logging.getLogger(__name__)
 
+SHOWN_CHARACTERS = 80  # of a path in a sentence about it
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -202,9 +204,10 @@ class DataRoot:
         except (OSError, ValueError, RuntimeError):
             within = ()
         if len(within) < 2:
+            named = shortened(manifest.path, SHOWN_CHARACTERS)
             raise InputError(
-                f"the manifest of {manifest.asset} of {manifest.dataset} names {manifest.path!r}, which is not in a "
-                f"folder of the data root; materialize {manifest.asset} again"
+                f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in a folder of the "
+                f"data root; materialize {manifest.asset} again"
             )
         return path
 
