@@ -1,7 +1,7 @@
 """Reads the fields of one raw record, in every shape that is known of them; what is there and not read is reported.
 
 The shapes are those of the releases themselves, and what pandas, numpy, Hugging Face's datasets, DuckDB and CSV files
-make of them: docs/reference/raw-shapes.md lists them with their sources.
+make of them: docs/raw-shapes.md lists them with their sources.
 """
 
 import math

@@ -206,8 +206,8 @@ class DataRoot:
         if len(within) < 2:
             named = shortened(manifest.path, SHOWN_CHARACTERS)
             raise InputError(
-                f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in a folder of the "
-                f"data root; materialize {manifest.asset} again"
+                f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in a folder of "
+                f"the data root; materialize {manifest.asset} again"
             )
         return path
 
