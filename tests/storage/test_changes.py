@@ -21,6 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     quick_one_answered: ClassVar[threading.Event]
 
     def do_HEAD(self) -> None:
+        quick_one_answered = self.quick_one_answered  # of the test that asks, even when this outlives it
         match self.path:
             case "/dump":
                 self.answer(200, **self.facts)
@@ -31,14 +32,14 @@ class Handler(BaseHTTPRequestHandler):
             case "/bare":
                 self.answer(200)
             case "/slow":
-                self.quick_one_answered.wait(60)
+                quick_one_answered.wait(60)
             case "/drip":
                 self.wfile.write(b"HTTP/1.1 200 OK\r\nX-Never-Ending: ")
-                while not self.quick_one_answered.wait(0.1):
+                while not quick_one_answered.wait(0.1):
                     self.wfile.write(b"x")
             case "/quick":
                 self.answer(200, **self.facts)
-                self.quick_one_answered.set()
+                quick_one_answered.set()
             case "/rubbish":
                 self.wfile.write(b"\x00\xff rubbish\r\n\r\n")
             case _:
@@ -63,12 +64,14 @@ class Handler(BaseHTTPRequestHandler):
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     monkeypatch.setattr(Handler, "facts", dict(Handler.facts))
-    monkeypatch.setattr(Handler, "quick_one_answered", threading.Event(), raising=False)
+    answered = threading.Event()
+    monkeypatch.setattr(Handler, "quick_one_answered", answered, raising=False)
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.daemon_threads = True
         server.block_on_close = False
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
+        answered.set()
         server.shutdown()
 
 
