@@ -59,6 +59,9 @@ def test_importing_the_definitions_loads_no_heavy_library() -> None:
     assert python("-c", script).stdout.strip() == "[]"
 
 
+NO_WEIGHTS = PROJECT_ROOT / "tests" / "broken" / "none.safetensors"
+
+
 @pytest.mark.parametrize(
     ("dataset", "sentence"),
     [
@@ -71,7 +74,7 @@ def test_importing_the_definitions_loads_no_heavy_library() -> None:
             "user_core",
         ),
         ("wrong_setting_value", "Dataset wrong_setting_value: the setting 'user_core' is 'many'"),
-        ("no_weights", "Dataset no_weights: image_weights is './broken/none.safetensors', and nothing is there."),
+        ("no_weights", f"Dataset no_weights: image_weights is '{NO_WEIGHTS}', and nothing is there."),
         ("no_text_weights", "Dataset no_text_weights: text_encoder 'somebody/unheard-of' cannot be loaded"),
     ],
 )

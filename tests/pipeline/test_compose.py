@@ -35,7 +35,7 @@ def test_every_setting_of_the_project_is_passed_on() -> None:
     read = set()
     for package in ("assets", "models", "pipeline", "storage"):
         for path in (PROJECT_ROOT / package).rglob("*.py"):
-            read |= set(re.findall(r"""environ(?:\.get\(|\[)["'](REC_\w+)""", path.read_text()))
+            read |= set(re.findall(r"""(?:environ(?:\.get\(|\[)|path_named\()["'](REC_\w+)""", path.read_text()))
     assert {"REC_DATA", "REC_WORK", "REC_DATASETS"} <= read
     for name in OURS:
         assert read <= set(services(SECRET)[name]["environment"])
