@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.commands import main
 from pipeline.presence import PARTITION
+from storage.layout import PROJECT_ROOT
 from tests.pipeline.in_process import Pipeline
 
 PROJECT = Path(__file__).parents[2]
