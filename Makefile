@@ -12,7 +12,7 @@ DAGSTER := $(BIN)/dagster
 
 # Absolute, as Dagster wants it; `~` and a relative path mean what they do everywhere else.
 HOME_OF := import os, sys; print(os.path.abspath(os.path.expanduser(sys.argv[1] or ".dagster")))
-override export DAGSTER_HOME := $(shell $(PYTHON) -c '$(HOME_OF)' '$(DAGSTER_HOME)')
+override export DAGSTER_HOME := $(shell $(PYTHON) -c '$(HOME_OF)' '$(subst ','\'',$(DAGSTER_HOME))')
 # Threads of torch that wait for each other give the core away soon: on a busy machine training is then 8 times faster.
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter

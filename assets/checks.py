@@ -24,19 +24,21 @@ def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.A
         said: what a person has to know where it has not passed, as a part of a sentence that quotes no data; without
             it, the figures are shown.
     """
-    if said:
-        facts[WITHOUT_DATA] = said
-    return dg.AssetCheckResult(passed=bool(passed), description=said, metadata=facts)  # type: ignore[arg-type]
+    told = None if passed else said
+    if told:
+        facts[WITHOUT_DATA] = told
+    return dg.AssetCheckResult(passed=bool(passed), description=told, metadata=facts)  # type: ignore[arg-type]
 
 
 def warned_if(wrong: bool, *, said: str, quotes_data: bool = False, **facts: object) -> dg.AssetCheckResult:
     """The verdict of a check that only warns; `said` is as above, and may quote data where that is said."""
-    if not quotes_data:
-        facts[WITHOUT_DATA] = said
+    told = said if wrong else None
+    if told and not quotes_data:
+        facts[WITHOUT_DATA] = told
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.WARN,
-        description=said,
+        description=told,
         metadata=facts,  # type: ignore[arg-type]
     )
 
@@ -82,9 +84,10 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     root = context.resources.data_root
     manifest = root.manifest("items", context.partition_key)
     path = rejects_path(root, "items", context.partition_key)
-    unread = RejectCounts(path).unexpected
+    counts = RejectCounts(path)
+    unread = counts.unexpected
     most = manifest.recipe.settings["max_not_read_rate"]
-    worst = max(unread.values(), default=0) / max(manifest.rows, 1)
+    worst = max(counts.unexpected_by_key.values(), default=0) / max(manifest.rows, 1)
     told = ", ".join(f"{count:,} {what}" for what, count in sorted(unread.items(), key=lambda found: -found[1]))
     return warned_if(
         worst > most,

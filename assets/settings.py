@@ -4,6 +4,7 @@ A value comes from the default here, or from the dataset's `settings` in the cat
 later wins. A name means the same wherever it appears: a dataset sets it once, for all assets that have it.
 """
 
+import re
 from typing import Literal, TypeAlias
 
 import dagster as dg
@@ -105,6 +106,15 @@ class PictureSettings(StageSettings):
         [],
         description="SHA-256 of pictures that stand for none, such as a shop's placeholder: an item's next is taken.",
     )
+
+    @field_validator("picture_exclude")
+    @classmethod
+    def _checksums(cls, given: list[str]) -> list[str]:
+        found = [one.strip().lower() for one in given]
+        if wrong := next((one for one in found if not re.fullmatch(r"[0-9a-f]{64}", one)), None):
+            raise ValueError(f"{wrong[:80]!r} is no SHA-256, which has 64 digits from 0 to f")
+        return found
+
     picture_placeholder_share: float = Field(
         0.01, gt=0, le=1, description="A check warns of a picture that is the first of a larger share of the items."
     )

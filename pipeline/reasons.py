@@ -57,7 +57,8 @@ def figures_of(check: dg.AssetCheckEvaluation) -> str:
 
 def _refused(instance: dg.DagsterInstance, run_id: str, quoting: bool) -> str:
     """Which blocking checks a run did not pass, and what to do about it."""
-    failed = [check for check in failed_checks(instance, run_id) if check.blocking]
+    severe = dg.AssetCheckSeverity.ERROR
+    failed = [check for check in failed_checks(instance, run_id) if check.blocking and check.severity == severe]
     found = "; ".join(
         f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: {told_of(check, quoting)}"
         for check in failed

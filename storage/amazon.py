@@ -1,7 +1,7 @@
 """Readers of the Amazon releases: raw records in, typed rows out, and what is left out in `rejects`.
 
 Releases: 2014 (McAuley et al., SIGIR 2015), 2018 (Ni et al., EMNLP 2019) and 2023 (Hou et al., arXiv 2403.03952).
-Files may be plain or gzipped, lines or one JSON array. Of a key that an object has twice, the first counts.
+Files may be plain or gzipped, lines or one JSON array. Of a key that a JSON object has twice, the first counts.
 """
 
 import json
@@ -32,7 +32,7 @@ UNITS = [
     (10**14, TIMES_END * 1_000, "// 1000"),
     (10**17, TIMES_END * 1_000_000, "// 1000000"),
 ]
-ISO_TIME = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?\s*(Z|[+-]\d{2}(:?\d{2})?)?)?"
+ISO_TIME = r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?(Z|[+-]\d{2}(:?\d{2})?)?)?"
 
 NOT_LITERAL = "not a Python literal of at most 1 MiB"
 ID_TOO_LONG = f"is longer than {MAX_ID_BYTES} bytes"
@@ -186,13 +186,13 @@ def _record(raw: str, release: Format) -> dict[str, Any]:
     Raises:
         ValueError: it is none; the message is the reason.
     """
-    is_literal = release == "amazon2014" and not raw.startswith('{"')
     try:
-        record = read_literal(raw) if is_literal else json.loads(raw, object_pairs_hook=_first_wins)
+        is_twice = any(raw.count(f'"{key}"') > 1 for key in READ_KEYS[release])
+        record = json.loads(raw, object_pairs_hook=_first_wins if is_twice else None)
     except (ValueError, RecursionError):
-        if is_literal or release != "amazon2014":
-            raise ValueError(NOT_LITERAL if is_literal else NOT_JSON) from None
-        try:  # a Python dict may begin like a JSON object
+        if release != "amazon2014":
+            raise ValueError(NOT_JSON) from None
+        try:
             record = read_literal(raw)
         except ValueError:
             raise ValueError(NOT_LITERAL) from None
@@ -254,4 +254,11 @@ def _item(fields: Fields, brand: str, categories: str, features: str, pictures: 
 
 
 ITEM_KEYS: dict[Format, str] = {"amazon2014": "asin", "amazon2018": "asin", "amazon2023": "parent_asin"}
+READ_KEYS: dict[Format, tuple[str, ...]] = {
+    "amazon2014": ("asin", "title", "brand", "categories", "feature", "description", "price", "imUrl"),
+    "amazon2018": (
+        "asin", "title", "brand", "category", "feature", "description", "price", "imageURLHighRes", "imageURL", "image",
+    ),
+    "amazon2023": ("parent_asin", "title", "store", "categories", "features", "description", "price", "images"),
+}  # fmt: skip
 ITEM_OF = {"amazon2014": _item_2014, "amazon2018": _item_2018, "amazon2023": _item_2023}

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
-from storage.environment import path_named
+from storage.environment import expanded, path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT
 
@@ -124,7 +124,10 @@ class Catalogue:
             dataset = Dataset.model_validate({"name": name, **entry})
         except pydantic.ValidationError as error:
             raise InputError(f"{file.name}, dataset {name}: {first_mistake(error)}") from None
-        places: dict[str, Any] = {key: _place(getattr(dataset, key), dataset, file.parent) for key in PLACES}
+        try:
+            places: dict[str, Any] = {key: _place(getattr(dataset, key), dataset, file.parent) for key in PLACES}
+        except InputError as error:
+            raise InputError(f"{file.name}, dataset {name}: {error}") from None
         settings = {key: _weights(key, value, file.parent) for key, value in dataset.settings.items()}
         return dataset.model_copy(update={**places, "settings": settings})
 
@@ -211,10 +214,11 @@ def _with_settings_laid_over(node: yaml.MappingNode) -> yaml.MappingNode:
     own = _value_of(node, "settings")
     if not isinstance(own, yaml.MappingNode) or _value_of(node, "<<") is None:
         return node
-    pairs = {key.value: (key, value) for key, value in own.value}
+    pairs = _pairs(own)
     for theirs in _merged_settings(node):
-        pairs = {key.value: (key, value) for key, value in theirs.value} | pairs
-    laid_over = yaml.MappingNode(own.tag, list(pairs.values()), own.start_mark, own.end_mark)
+        pairs = _pairs(theirs) | pairs
+    odd = [pair for pair in own.value if not isinstance(pair[0], yaml.ScalarNode)]  # a mistake, for whoever reads them
+    laid_over = yaml.MappingNode(own.tag, [*pairs.values(), *odd], own.start_mark, own.end_mark)
     node.value = [(key, laid_over if value is own else value) for key, value in node.value]
     return node
 
@@ -230,6 +234,21 @@ def _merged_settings(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
                 waiting.append(other)
                 if isinstance(settings := _value_of(other, "settings"), yaml.MappingNode):
                     yield settings
+
+
+def _pairs(node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    """Key and value of a mapping by the text of the key, with those that it merges itself."""
+    own: dict[str, tuple[yaml.Node, yaml.Node]] = _own_pairs(node)
+    merged = own.pop("<<", None)
+    others = [] if merged is None else merged[1].value if isinstance(merged[1], yaml.SequenceNode) else [merged[1]]
+    for other in others:
+        if isinstance(other, yaml.MappingNode) and other is not node:
+            own = _own_pairs(other) | own
+    return own
+
+
+def _own_pairs(node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
+    return {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
 
 
 def _value_of(node: yaml.MappingNode, name: str) -> yaml.Node | None:
@@ -287,7 +306,7 @@ def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
     source = source.replace("{category}", dataset.name.split("-", 1)[-1])
     if re.match(r"[a-z][a-z0-9+.-]+:", source):
         return source
-    return os.path.normpath(folder / Path(source).expanduser())
+    return os.path.normpath(folder / expanded(source))
 
 
 def _weights(setting: str, value: Setting, folder: Path) -> Setting:

@@ -18,10 +18,10 @@ from yarl import URL
 
 from storage.decoding import Picture, decoded
 from storage.hosts import BusyError, Host
-from storage.lookups import Lookups, is_address
+from storage.lookups import Lookups
 from storage.manners import HEADERS, Retries, retry_after_s
 from storage.statuses import PASSING, RefusedError
-from storage.web import redirected, require_allowed, url_of
+from storage.web import is_address, redirected, require_allowed, url_of
 
 MAX_REDIRECTS = 5
 MAX_PAUSES = 20  # of a host, that one URL waits for
@@ -153,6 +153,7 @@ class PictureClient:
         name = place.raw_host or ""
         if is_address(name):
             return
+        await host.opened()  # of one that is left alone nothing is asked any more
         try:
             await self._lookups.resolve(name)
         except OSError:

@@ -100,7 +100,9 @@ class EmbeddingStore:
             return
         keys = [key for batch, _ in self._waiting for key in batch]
         vectors = np.concatenate([batch for _, batch in self._waiting])
-        self._shards.append(map_shard(_publish(self.folder, self.identity, keys, vectors)))
+        shard = map_shard(_publish(self.folder, self.identity, keys, vectors))
+        # Vectors that an encoder has just made are as long as they must be, whatever lies there of another length.
+        self._shards = [known for known in self._shards if known.vectors.shape[1] == vectors.shape[1]] + [shard]
         self._waiting = []
 
     def look_again(self) -> None:

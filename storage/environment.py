@@ -21,7 +21,16 @@ def absolute(given: str) -> Path:
     Raises:
         InputError: it begins with `~` and the name of nobody.
     """
+    return Path(os.path.normpath(Path.cwd() / expanded(given)))
+
+
+def expanded(given: str) -> Path:
+    """A path with `~` expanded.
+
+    Raises:
+        InputError: it begins with `~` and the name of nobody.
+    """
     try:
-        return Path(os.path.normpath(Path.cwd() / Path(given).expanduser()))
+        return Path(given).expanduser()
     except RuntimeError:
         raise InputError(f"{given} begins with the home of a user, and there is no such user") from None

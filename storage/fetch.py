@@ -22,7 +22,7 @@ from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
 from storage.statuses import EXCLUDED, MISSING, NO_METADATA, OK, PASSING, RefusedError
-from storage.web import is_on_the_web
+from storage.web import is_on_the_web, is_url
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
 ITEMS_PER_PLACE = 32
@@ -148,8 +148,9 @@ class _Fetch:
                 break
             for url in places:
                 attempt = await self._attempt(url)
-                if attempt.sha256 in self.limits.excluded:
-                    attempt = attempt._replace(status=EXCLUDED)
+                if attempt.sha256 in self.limits.excluded:  # nor any other place of it
+                    failed = failed or attempt._replace(status=EXCLUDED)
+                    break
                 if attempt.status == OK:
                     if all(attempt.sha256 != other.sha256 for other in kept):
                         kept.append(attempt)
@@ -187,6 +188,8 @@ class _Fetch:
             return False
         if known.status == "too_large":
             return known.bytes is None or known.bytes > limits.max_bytes
+        if known.status == "bad_url" or (known.status == "forbidden" and known.url.lstrip().startswith("//")):
+            return not is_url(known.url)  # more of them are than once were
         if known.status == "too_small":
             return min(known.width or 0, known.height or 0) < limits.min_side
         if known.status == "too_many_pixels":

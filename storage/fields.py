@@ -4,16 +4,15 @@ The shapes are those of the releases themselves, and what pandas, numpy, Hugging
 make of them: docs/raw-shapes.md lists them with their sources.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import islice
 from typing import Any, TypeAlias
 
 from storage.printed import is_printed, read_printed
 from storage.text import clean, is_page_script, is_writable, price_of
 
 MAX_ID_BYTES = 512
+LARGEST = 10**40  # number that may be a text
 MAX_URL_CHARACTERS = 8_192
 MAX_PICTURES = 500
 MAX_PARTS = 1_000  # of a field that is a list of texts
@@ -36,7 +35,8 @@ KNOWN_NOISE = frozenset({PAGE_SCRIPT, STYLE_SHEET, PRICE_RANGE})  # of the offic
 NotRead: TypeAlias = Callable[[str, str, object], None]
 
 _ABSENT = frozenset({"", "none", "nan", "null", "n/a", "-", "—", "\ufffd", "[]", "{}"})
-_BETWEEN_URLS = re.compile(r"[|,;\s]++(?=https?://)")
+_BETWEEN_URLS = re.compile(r"(?<![|,;\s])[|,;\s]++(?=https?://)")  # from the first of them on, so in linear time
+_PLACE = re.compile(r"[0-9]{1,9}")  # in a list that was kept as a dict
 _WIDTH = re.compile(r"(\d{1,6})w")  # a place of a picture of 2023 by its width, as films have it
 _RANGE = re.compile(r"\$?\s*[\d.,]+\s*(-|–|to)\s*\$?\s*[\d.,]+|from\s+\$?\s*[\d.,]+", re.IGNORECASE)
 
@@ -77,8 +77,12 @@ class Fields:
         """The distinct non-empty texts of a field that holds a list, in their order; a lone one is a list of one."""
         found: dict[str, None] = {}
         for value in _flat(_unpacked(self._record.get(key))):
-            if isinstance(value, str) and value.strip() in ("[]", "{}"):
-                continue
+            if isinstance(value, str) and is_printed(value):
+                if value.strip() in ("[]", "{}"):
+                    continue
+                if "'" in value or '"' in value:  # a list or dict that could not be read
+                    self._not_read(key, OTHER_SHAPE, value)
+                    continue
             text = self._plain(key, value)
             if text:
                 found[text] = None
@@ -100,7 +104,7 @@ class Fields:
         """Where the pictures of a list of places are: each of its elements, [] where there is none."""
         value = _unpacked(self._record.get(key))
         elements = value if isinstance(value, list) else [value]
-        return [place for element in elements for place in self._places(key, element) or [[]]]
+        return self._at_most(key, [place for element in elements for place in self._places(key, element) or [[]]])
 
     def pictures(self, key: str) -> list[list[str]]:
         """The places of each picture of a field that holds pictures of several sizes, the main one first.
@@ -112,15 +116,18 @@ class Fields:
             value = _rows(value) if any(isinstance(one, list) for one in value.values()) else [value]
         elements = value if isinstance(value, list) else [value]
         elements.sort(key=lambda one: not (isinstance(one, dict) and one.get("variant") == "MAIN"))
-        if len(elements) > MAX_PICTURES:
-            self._not_read(key, TOO_MANY, len(elements))
-        return [place for element in elements[:MAX_PICTURES] for place in self._places(key, element)]
+        return self._at_most(key, [place for element in elements for place in self._places(key, element)])
+
+    def _at_most(self, key: str, pictures: list[list[str]]) -> list[list[str]]:
+        if len(pictures) > MAX_PICTURES:
+            self._not_read(key, TOO_MANY, len(pictures))
+        return pictures[:MAX_PICTURES]
 
     def _places(self, key: str, element: object) -> list[list[str]]:
         """The pictures that one element stands for, each with its places: one, but for texts of several URLs."""
         element = _unpacked(element)
         if isinstance(element, list):
-            return [place for one in islice(_flat(element), MAX_PICTURES) for place in self._places(key, one)]
+            return [place for one in _flat(element) for place in self._places(key, one)]
         if _is_absent(element):
             return []
         if isinstance(element, str):
@@ -138,7 +145,7 @@ class Fields:
         return []
 
     def _is_place(self, key: str, place: str) -> bool:
-        if place.lower() in _ABSENT:
+        if place.strip().lower() in _ABSENT:
             return False
         why = None
         if place[:5].lower() == "data:":
@@ -160,7 +167,7 @@ class Fields:
                 self._not_read(key, PAGE_SCRIPT, value)
                 return None
             return clean(value)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and -LARGEST < value < LARGEST:
             return str(value)
         if not _is_absent(value):
             self._not_read(key, OTHER_SHAPE, value)
@@ -188,9 +195,11 @@ def _unpacked(value: object) -> Any:
             value = read_printed(value)
         except ValueError:
             return value
-    if isinstance(value, tuple | set):
+    if isinstance(value, set):  # which has no order of its own
+        return sorted(value, key=repr)
+    if isinstance(value, tuple):
         return list(value)
-    if isinstance(value, dict) and value and all(isinstance(key, str) and key.isdecimal() for key in value):
+    if isinstance(value, dict) and value and all(isinstance(key, str) and _PLACE.fullmatch(key) for key in value):
         return [value[key] for key in sorted(value, key=int)]
     return value
 
@@ -208,8 +217,10 @@ def _flat(value: object) -> Iterator[object]:
 
 def _sizes(picture: Mapping[str, Any]) -> list[str]:
     """The keys of a picture that name a place of it, the largest first."""
-    widths = {int(found[1]): name for name in picture if (found := _WIDTH.fullmatch(name))}
-    return [*(size for size in SIZES if size in picture), *(widths[width] for width in sorted(widths, reverse=True))]
+    if known := [size for size in SIZES if size in picture]:
+        return known
+    widths = {int(found[1]): name for name in picture if isinstance(name, str) and (found := _WIDTH.fullmatch(name))}
+    return [widths[width] for width in sorted(widths, reverse=True)]
 
 
 def _rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -224,7 +235,7 @@ def _why_no_price(value: object) -> str:
         return NO_PRICE if isinstance(value, int | float) else OTHER_SHAPE
     if _RANGE.fullmatch(value.strip()[:100]):
         return PRICE_RANGE
-    return STYLE_SHEET if any(mark in value for mark in "<{}") or value.startswith(".") else NO_PRICE
+    return STYLE_SHEET if any(mark in value for mark in "<{}") else NO_PRICE
 
 
 def distinct(pictures: Iterable[list[str]]) -> list[list[str]]:

@@ -33,8 +33,8 @@ def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
     """The manifest of the generation before, while it is there; one that is not sound is none, with a warning."""
     try:
         manifest = root.find_manifest(asset, dataset, PREVIOUS)
-        if manifest is not None:
-            root.owned(manifest)
+        if manifest is not None and not root.owned(manifest).name.startswith(f"{dataset}{PREVIOUS}"):
+            raise InputError(f"the generation before {asset} of {dataset} has the manifest of something else")
         return manifest
     except InputError as error:
         logger.warning(f"{error}; the generation before it counts as gone")

@@ -12,7 +12,7 @@ import os
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pydantic
 
@@ -193,21 +193,29 @@ class DataRoot:
         return self.owned(manifest)
 
     def owned(self, manifest: Manifest) -> Path:
-        """Where an artefact lies that may be moved or deleted: in a folder below the root, and nowhere else.
+        """Where an artefact lies that may be moved or deleted: in its asset's folder, under the name of its dataset.
 
         Raises:
             InputError: it lies elsewhere, by its path or by a symbolic link on the way.
         """
         path = self.root / manifest.path
-        try:
-            within = path.resolve().relative_to(self.root.resolve()).parts
-        except (OSError, ValueError, RuntimeError):
-            within = ()
-        if len(within) < 2:
+        parts = PurePosixPath(manifest.path).parts
+        of_asset = len(parts) > 1 and parts[0] == manifest.asset and ".." not in parts
+        if not of_asset or parts[1].partition(".")[0] != manifest.dataset:
             named = shortened(manifest.path, SHOWN_CHARACTERS)
             raise InputError(
-                f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in a folder of "
-                f"the data root; materialize {manifest.asset} again"
+                f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in the place of "
+                f"that asset; materialize {manifest.asset} again"
+            )
+        try:
+            is_below = path.resolve().is_relative_to(self.root.resolve())
+        except (OSError, ValueError, RuntimeError):
+            is_below = False
+        if not is_below:
+            raise InputError(
+                f"{manifest.asset} of {manifest.dataset} lies behind a symbolic link that leads out of the data root; "
+                f"put the file or folder itself there, or let REC_DATA name the other place, and materialize "
+                f"{manifest.asset} again"
             )
         return path
 

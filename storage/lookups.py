@@ -1,7 +1,6 @@
 """Looks host names up, many at a time and none for long, so that dead names hold up nobody but who asked for them."""
 
 import asyncio
-import ipaddress
 import socket
 import time
 
@@ -32,6 +31,7 @@ class Lookups(AbstractResolver):
     def __init__(self, local: bool):
         self._local = local
         self._resolver = system_resolver()
+        self._of_network = aiohttp.ThreadedResolver()
         self._places = asyncio.Semaphore(AT_ONCE)
         self._known: dict[tuple[str, int], tuple[float, list[ResolveResult]]] = {}
         self._underway: dict[tuple[str, int], asyncio.Task[list[ResolveResult]]] = {}
@@ -63,20 +63,15 @@ class Lookups(AbstractResolver):
         async with self._places:
             try:
                 async with asyncio.timeout(LOOKUP_S + 1):
-                    return await self._resolver.resolve(host, 0, family)
+                    return await (self._of_network if self._is_own(host) else self._resolver).resolve(host, 0, family)
             except TimeoutError:
                 raise OSError(None, "the name was not looked up in time") from None
+
+    def _is_own(self, host: str) -> bool:
+        """Whether a name may be known to this machine and its network alone, by other means than DNS."""
+        return self._local and ("." not in host.rstrip(".") or host.rstrip(".").endswith(".local"))
 
     async def close(self) -> None:
         for task in list(self._underway.values()):
             task.cancel()
         await self._resolver.close()
-
-
-def is_address(host: str) -> bool:
-    """Whether a host is an IP address, which nobody has to look up."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

@@ -12,7 +12,7 @@ import warnings
 MAX_CHARACTERS = 1 << 20  # a syntax tree takes about a hundred times its text
 
 _TOKEN = re.compile(
-    r"""\s*+(?:(?P<text>'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+")|(?P<opens>[\[{(])|(?P<closes>[\]})])"""
+    r"""\s*+(?:(?P<text>[uU]?'(?:[^'\\]|\\.)*+'|[uU]?"(?:[^"\\]|\\.)*+")|(?P<opens>[\[{(])|(?P<closes>[\]})])"""
     r"""|(?P<between>[,:=])|(?P<number>[-+]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][-+]?[0-9]++)?)|(?P<word>[A-Za-z_][A-Za-z_0-9.]*+))""",
     re.DOTALL,
 )
@@ -22,6 +22,9 @@ _VALUES = {"None", "True", "False"}
 
 def is_printed(text: str) -> bool:
     """Whether a text may be a list or a dict, by its first and its last character."""
+    start = text[:1]
+    if start not in ("[", "{") and not start.isspace():
+        return False
     stripped = text.strip()
     return stripped[:1] + stripped[-1:] in ("[]", "{}")
 
@@ -51,7 +54,7 @@ def read_literal(text: str) -> object:
     try:
         with warnings.catch_warnings(action="ignore"):  # of escapes that Python no longer likes
             return ast.literal_eval(text.strip())
-    except (SyntaxError, TypeError, MemoryError, RecursionError) as error:
+    except (SyntaxError, TypeError, MemoryError, RecursionError, OverflowError) as error:
         raise ValueError("it is no literal") from error
 
 

@@ -45,15 +45,21 @@ class Rejects:
             self._rows.append((line, reason, raw[:RAW_CHARACTERS].rstrip("\r\n")))
 
     def noting(self, line: int) -> Callable[[str, str, object], None]:
-        """What is called with the key, the reason and the value, for each value of a record that was not read."""
+        """What is called with the key, the reason and the value, for each value of a record that was not read.
+
+        A record counts once for each key and reason.
+        """
+
+        noted: set[str] = set()
 
         def note(key: str, why: str, value: object) -> None:
             reason = f"{key}: {why}"
+            if reason in noted:
+                return
+            noted.add(reason)
             self._not_read[reason] += 1
             if self._not_read[reason] <= KEPT_OF_A_VALUE:
-                shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
-                shown = shown[:RAW_CHARACTERS].encode(errors="backslashreplace").decode()
-                self._rows.append((line, f"{reason} (not read)", shown[:RAW_CHARACTERS]))
+                self._rows.append((line, f"{reason} (not read)", _shown(value)))
 
         return note
 
@@ -66,7 +72,7 @@ class Rejects:
         return dict(self._counts)
 
     def not_read(self) -> dict[str, int]:
-        """How many values were there and not read, by "key: reason"."""
+        """In how many records there was a value that was not read, by "key: reason"."""
         return dict(self._not_read)
 
     def first_of(self, reason: str) -> tuple[int, str]:
@@ -85,12 +91,21 @@ class Rejects:
         write_table(target, "rejects", self.table(), about)
 
 
+def _shown(value: object) -> str:
+    """The beginning of a value as text that UTF-8 can write."""
+    try:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    except (TypeError, ValueError, RecursionError):  # keys that are no texts, numbers of too many digits
+        text = f"a value of type {type(value).__name__}"
+    return text[:RAW_CHARACTERS].encode(errors="backslashreplace").decode()[:RAW_CHARACTERS]
+
+
 class RejectCounts:
     """What a rejects file says of the dump that its table was read from.
 
     Attributes:
         by_reason: how many records were left out, by reason.
-        not_read: how many values of the other records were there and not read, by "key: reason".
+        not_read: in how many of the other records there was a value that was not read, by "key: reason".
 
     Raises:
         InputError: it is gone or damaged.
@@ -122,8 +137,16 @@ class RejectCounts:
 
     @property
     def unexpected(self) -> dict[str, int]:
-        """Values that were not read, but for what the official dumps are known to hold in place of values."""
+        """As `not_read`, but for what the official dumps are known to hold in place of values."""
         return {what: count for what, count in self.not_read.items() if what.partition(": ")[2] not in KNOWN_NOISE}
+
+    @property
+    def unexpected_by_key(self) -> dict[str, int]:
+        """The same by key alone."""
+        found: Counter[str] = Counter()
+        for what, count in self.unexpected.items():
+            found[what.partition(": ")[0]] += count
+        return dict(found)
 
     def told(self) -> str:
         """Why records could not be used, the most frequent reason first, as a part of a sentence."""

@@ -205,9 +205,12 @@ def _versions(root: DataRoot, asset: str, dataset: str) -> Iterable[Manifest]:
     """The manifests of the versions of an asset that are there; one that is not sound is none, with a warning."""
     for path in sorted(root.path(asset, dataset).glob("*.manifest.json")):
         try:
-            manifest = root.find_manifest(asset, dataset, f"/{path.name.removesuffix('.manifest.json')}")
-            if manifest is not None:
-                root.owned(manifest)
-                yield manifest
+            version = path.name.removesuffix(".manifest.json")
+            manifest = root.find_manifest(asset, dataset, f"/{version}")
+            if manifest is None:
+                continue
+            if manifest.data_version != version or root.owned(manifest).parent != root.path(asset, dataset):
+                raise InputError(f"a version of {asset} of {dataset} has the manifest of something else")
+            yield manifest
         except InputError as error:
             logger.warning(f"{error}; this version of it counts as gone")

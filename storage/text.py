@@ -10,18 +10,16 @@ _SCRIPT = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.
 _TAG = re.compile(r"<[/!a-zA-Z][^<>]*>")
 _SPACE = re.compile(r"\s+")
 _DOLLARS = r"(?:US|USD)?\s*\$?\s*"
-_AMERICAN = re.compile(_DOLLARS + r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?)\s*(?:USD|\$)?", re.IGNORECASE)
+_AMERICAN = re.compile(_DOLLARS + r"(\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)\s*(?:USD|\$)?", re.IGNORECASE)
 _EUROPEAN = re.compile(_DOLLARS + r"(\d{1,3}(?:\.\d{3})+,\d{1,2}|\d+,\d{1,2})\s*(?:USD|\$)?", re.IGNORECASE)
 _PAGE_SCRIPT = "var aPageStart"  # how titles of the 2018 release begin that are the shop's own JavaScript
 
 
-def clean(text: object) -> str:
-    """Plain text of something that may be HTML: no scripts, tags or entities, single spaces; "" for what is no text.
+def clean(text: str) -> str:
+    """Plain text of something that may be HTML: no scripts, tags or entities, single spaces.
 
     Markup that was escaped once too often (`&lt;b&gt;`, `&amp;amp;`) goes too.
     """
-    if not isinstance(text, str) or is_page_script(text):
-        return ""
     for _ in range(2):
         if "<" in text:
             text = _TAG.sub(" ", _SCRIPT.sub(" ", text))

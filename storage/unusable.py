@@ -12,6 +12,7 @@ from storage.text import shortened
 
 LOOKED_AT_BYTES = 1 << 16
 SHOWN_REASONS, SHOWN_CHARACTERS = 3, 60
+LONGEST_ROW = 2_000  # characters of a row of CSV
 
 AS_LINES = "write one JSON object a line"
 # What a file begins with, what it is then, and what to do.
@@ -34,7 +35,7 @@ BEGINNINGS: list[tuple[bytes, str, str]] = [
     (b"\xfe\xff", "UTF-16", "write it as UTF-8"),
 ]
 _HTML = re.compile(r"\s*<(!doctype\s+html|html|head|body|\?xml)", re.IGNORECASE)
-_COLUMNS = re.compile(r'"?[\w .]+"?([,;\t|])("?[\w .]*"?\1)*"?[\w .]*"?')
+_CELL = re.compile(r'\s*(?:"[^"]*"|[\w .:@/+-]*)\s*')
 OTHER_KEYS = {"reviewerID": "amazon2014 or amazon2018", "user_id": "amazon2023", "parent_asin": "amazon2023"}
 
 
@@ -93,7 +94,7 @@ def _text_looks_like(text: str, release: Format) -> str:
         return "an HTML or XML page, such as a server's page for an error; get the file itself"
     if first.lstrip().startswith(("{", "[")):
         return _json_looks_like(text, first, release)
-    if first.count('"') % 2 == 0 and _COLUMNS.fullmatch(first.strip()[:2000]):
+    if any(_is_row(first[:LONGEST_ROW], delimiter) for delimiter in ",;\t|"):
         return (
             f"CSV; {AS_LINES}, with pandas for instance: read_csv(…, dtype=str), then to_json(…, orient='records', "
             "lines=True)"
@@ -108,11 +109,17 @@ def _is_object(text: str) -> bool:
         return False
 
 
+def _is_row(line: str, delimiter: str) -> bool:
+    """Whether a line has several cells of plain text, with this between them."""
+    cells = line.split(delimiter)
+    return len(cells) > 1 and all(_CELL.fullmatch(cell) for cell in cells)
+
+
 def _json_looks_like(text: str, first: str, release: Format) -> str:
     try:
         record = json.loads(first)
     except (ValueError, RecursionError):
-        if first.lstrip().startswith(("{'", "{u'")):
+        if first.lstrip().startswith(("{'", "{u'")) and release != "amazon2014":
             return "Python dicts; that is how the metadata of amazon2014 are written"
         if _is_object(first.strip().rstrip(",")):
             return f"JSON objects with a comma after each; {AS_LINES}, without the comma, or put [ ] around all of them"

@@ -71,6 +71,15 @@ def url_of(place: str) -> URL:
         raise RefusedError("bad_url") from None
 
 
+def is_url(place: str) -> bool:
+    """Whether a place becomes a URL that can be asked."""
+    try:
+        url_of(place)
+    except RefusedError:
+        return False
+    return True
+
+
 def redirected(place: URL, location: str) -> URL:
     """Where a redirect leads: its Location, which may be relative to the URL that was asked, as it stands.
 
@@ -120,14 +129,20 @@ def require_allowed(place: URL, local: bool) -> None:
     if local:
         return
     host = place.raw_host or ""
+    if is_address(host):
+        if not is_public(host):
+            raise RefusedError("forbidden")
+    elif ENDS_IN_NUMBER.search(host):  # an address in a spelling that only some resolvers know
+        raise RefusedError("forbidden")
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is an IP address; a name is looked up, and storage.lookups looks at what it stands for."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        if ENDS_IN_NUMBER.search(host):  # an address in a spelling that only some resolvers know
-            raise RefusedError("forbidden") from None
-        return  # a name: storage.lookups looks at what it stands for
-    if not is_public(host):
-        raise RefusedError("forbidden")
+        return False
+    return True
 
 
 def is_public(address: str) -> bool:

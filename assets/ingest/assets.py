@@ -62,7 +62,10 @@ def _or_rejects(stage: Stage, rows: pa.RecordBatchReader, rejects: Rejects) -> p
         except InputError as error:
             if not len(rejects):
                 raise
-            path = rejects_path(stage.root, stage.asset, stage.dataset.name)
+            # A table that is there keeps the rejects that belong to it.
+            has_table = stage.root.manifest_path(stage.asset, stage.dataset.name).exists()
+            name = f"{stage.dataset.name}.unusable" if has_table else stage.dataset.name
+            path = rejects_path(stage.root, stage.asset, name)
             rejects.write(path)
             where = f"; the rejected records are in {stage.root.shown(path)}"
             hidden = error.without_data

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.reasons import reason_of
-from storage.rejects import rejects_path
+from storage.rejects import RejectCounts, rejects_path
 from tests.pipeline.in_process import Pipeline, failures
 
 USERS, ITEMS = 12, 10
@@ -79,6 +79,16 @@ def test_where_no_record_can_be_used_the_reasons_are_said_and_the_rejects_are_ke
     kept = pq.read_table(rejects_path(pipeline.root, "reviews", "sample"))
     assert kept.select(["line", "reason"]).to_pylist() == [{"line": n, "reason": "no parent_asin"} for n in (1, 2, 3)]
     assert pipeline.root.find_manifest("reviews", "sample") is None
+
+
+def test_a_table_keeps_the_rejects_that_belong_to_it_when_the_next_dump_cannot_be_used(shop: Shop) -> None:
+    shop.write([*reviews(), {"user_id": "AU1"}], metadata())
+    pipeline = shop.pipeline()
+    assert pipeline.run("sample", "+key:reviews").success
+    shop.write([{"user_id": "AU1"}] * 3, metadata())
+    result = pipeline.run("sample", "+key:reviews")
+    assert failures(result)["reviews"].endswith("records are in data/reviews/sample.unusable.rejects.parquet.")
+    assert RejectCounts(rejects_path(pipeline.root, "reviews", "sample")).by_reason == {"no parent_asin": 1}
 
 
 def test_too_many_rejects_are_said_with_their_reason_their_file_and_what_to_do(shop: Shop) -> None:

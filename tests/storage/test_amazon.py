@@ -344,3 +344,35 @@ def test_the_authentic_head_of_2014_reviews():
     table, rejects = reviews(SHARED / "formats" / "reviews_2014_head.json", "amazon2014")
     assert (len(table), len(rejects)) == (50, 0)
     assert table["item_id"][0].as_py() == "1384719342"
+
+
+@pytest.mark.parametrize(
+    ("release", "line"),
+    [
+        ("amazon2023", b'{"parent_asin": "B1", "title": 1' + b"0" * 400 + b"}"),
+        ("amazon2023", b'{"parent_asin": "B1", "images": "{1: \'a\', \'b\': \'c\'}"}'),
+        ("amazon2023", b'{"parent_asin": "B1", "images": {"' + b"9" * 5000 + b'": "x"}}'),
+        ("amazon2023", b'{"parent_asin": "B1", "features": {"' + b"9" * 5000 + b'": "x"}}'),
+        ("amazon2014", b"{'asin': 'B1', 'imUrl': {1: 'a', 'b': 'c'}}"),
+        ("amazon2014", b"{'asin': 'B1', 'title': {(1, 2): 3}}"),
+        ("amazon2014", b"{'asin': 'B1', 'title': {b'x': 1}}"),
+        ("amazon2014", b"{'asin': 'B1', 'price': 0x" + b"f" * 5000 + b"}"),
+    ],
+    ids=range(8),
+)
+def test_a_value_that_is_not_of_this_world_is_noted_and_ends_nothing(path, release, line):
+    rows, rejects = items(path, release, line + b'\n{"asin": "B2", "parent_asin": "B2", "title": "Tea"}')
+    assert [row["item_id"] for row in rows] == ["B1", "B2"]
+    assert sum(rejects.not_read().values()) == 1
+
+
+def test_a_literal_of_no_number_is_a_reject(path):
+    line = b"{'asin': 'B1', 'price': 1" + b"0" * 400 + b"+1j}"
+    rows, rejects = items(path, "amazon2014", line + b'\n{ "asin": "B2", "title": null}')
+    assert [row["item_id"] for row in rows] == ["B2"]
+    assert len(rejects) == 1
+
+
+def test_a_record_counts_once_however_many_of_its_values_are_not_read(path):
+    _, rejects = items(path, "amazon2023", lines_of({"parent_asin": "B1", "features": [{"a": 1}] * 200}))
+    assert rejects.not_read() == {"features: another shape": 1}

@@ -377,6 +377,7 @@ class TestMerges:
           base: &base {format: amazon2023, reviews: r, metadata: m, settings: {split_points: [1, 2], user_core: 5}}
           other: &other {<<: *base, settings: {item_core: 3, user_core: 4}}
           shared: &shared {dim: 8}
+          of_settings: &of_settings {user_core: 9}
         datasets:
     """
 
@@ -396,6 +397,8 @@ class TestMerges:
                 {"split_points": [1, 2], "user_core": 5, "item_core": 3, "dim": 8},
             ),
             ("{<<: *base, settings: *shared}", {"split_points": [1, 2], "user_core": 5, "dim": 8}),
+            ("{<<: *base, settings: {<<: *of_settings}}", {"split_points": [1, 2], "user_core": 9}),
+            ("{<<: *base, settings: {<<: *of_settings, user_core: 3}}", {"split_points": [1, 2], "user_core": 3}),
         ],
     )
     def test_settings_are_laid_over_those_of_what_is_merged(
@@ -446,3 +449,14 @@ class TestPaths:
             with pytest.raises(InputError) as caught:
                 load_catalogue()
             assert f"the catalogue {expected} does not exist" in str(caught.value)
+
+    def test_the_home_of_nobody_is_one_sentence_and_holds_up_no_other(self, tmp_path: Path) -> None:
+        text = """
+            datasets:
+              mine: {format: amazon2023, reviews: /r, metadata: /m}
+              other: {format: amazon2023, reviews: ~nobody-of-this-name/r, metadata: /m}
+        """
+        catalogue = catalogue_of(tmp_path, text)
+        assert catalogue.local_files == {Path("/r"), Path("/m")}
+        with pytest.raises(InputError, match="dataset other: ~nobody-of-this-name/r begins with the home of a user"):
+            catalogue.dataset("other")

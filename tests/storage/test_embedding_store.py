@@ -211,3 +211,15 @@ def test_a_file_that_is_no_arrow_file_is_left_out(root: DataRoot) -> None:
     for content in (b"", b"ARROW1\0\0", b"x" * 100):
         (store.folder / f"{hashlib.sha256(content).hexdigest()}.arrow").write_bytes(content)
     assert EmbeddingStore(root, CLIP).new(keys(1)) == keys(1)
+
+
+def test_many_forged_vectors_of_another_width_cost_an_encoding_and_no_run(root: DataRoot) -> None:
+    store = EmbeddingStore(root, CLIP)
+    store.add(keys(1, 2), rows(1, 2))
+    store.flush()
+    forged(store.folder, pa.table({"content": keys(*range(100, 110)), "vector": vectors(np.ones((10, 2), np.float32))}))
+    again = EmbeddingStore(root, CLIP)
+    assert again.new(keys(1, 2)) == keys(1, 2)
+    again.add(keys(1, 2), rows(1, 2))
+    again.flush()
+    np.testing.assert_array_equal(again.take(again.find(keys(2, 1, 100))), rows(2, 1, 0))

@@ -109,7 +109,8 @@ class TestFolder:
         (tmp_path / "none.jpg").write_bytes(jpeg("none"))
         (tmp_path / "kettle.jpg").write_bytes(jpeg())
         limits = replace(LIMITS, excluded=frozenset([hashlib.sha256(jpeg("none")).hexdigest()]))
-        items = [Wanted("A", [["none.jpg", "kettle.jpg"]]), Wanted("B", [["none.jpg"]])]
+        (tmp_path / "none-small.jpg").write_bytes(jpeg("none", width=10))
+        items = [Wanted("A", [["none.jpg", "none-small.jpg"], ["kettle.jpg"]]), Wanted("B", [["none.jpg"]])]
         found = fetch(items, shards, base=tmp_path, limits=limits)
         assert found.table.select(["url", "status"]).to_pylist() == [
             {"url": "kettle.jpg", "status": "ok"},

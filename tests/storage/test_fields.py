@@ -126,12 +126,10 @@ def test_prices(value: object, expected: float | None) -> None:
         (-1, "no price in dollars"),
         (10**30, "no price in dollars"),
         ({"value": 3}, "another shape"),
-        (True, "another shape"),
+        (True, "no price in dollars"),
     ],
 )
 def test_what_is_no_price_in_dollars_is_reported(value: object, why: str) -> None:
-    if value is True:
-        why = "no price in dollars"
     assert read("price", value) == (None, unread(why))
 
 
@@ -238,3 +236,23 @@ def test_places_keep_their_order_and_their_gaps(value: object, expected: list[li
 )
 def test_ids(value: object, expected: str | None) -> None:
     assert identifier(value) == expected
+
+
+@pytest.mark.parametrize("value", ["['a' 'b' ... 'c']", "{'a': nobody}"])
+def test_a_list_kept_as_text_that_lacks_a_part_is_no_text(value: str) -> None:
+    assert read("texts", value) == ([], unread("another shape"))
+
+
+def test_a_set_kept_as_text_has_one_order() -> None:
+    assert read("texts", "{'d', 'a', 'c', 'b'}") == (["a", "b", "c", "d"], [])
+
+
+def test_places_without_end_are_cut_and_reported() -> None:
+    for value in ([f"{n}.jpg" for n in range(600)], " ".join(f"{URL}{n}.jpg" for n in range(600))):
+        found, reported = read("places", value)
+        assert (len(found), reported) == (500, unread("too many"))
+
+
+def test_runs_of_blanks_are_read_in_linear_time() -> None:
+    found, reported = read("pictures", "x" + " " * 400_000 + "y")
+    assert (found, reported) == ([], unread("too long"))

@@ -121,18 +121,32 @@ def test_a_table_of_another_version_of_the_schemas_is_refused_and_made_again(
     assert read_table(root.artefact(again))["user_id"].to_pylist() == ["u"]
 
 
-@pytest.mark.parametrize("place", ["../outside.bin", "{outside}", "a/../../outside.bin", ".", "", "a", "a/link.bin"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "../outside.bin",
+        "{outside}",
+        "a/../../outside.bin",
+        ".",
+        "",
+        "a",
+        "a/d.link",
+        "b/d.bin",
+        "a/e.bin",
+        "a/d/../d.bin",
+    ],
+)
 def test_a_manifest_that_names_anything_outside_a_folder_of_the_root_is_refused_and_nothing_is_touched(
     tmp_path: Path, place: str
 ) -> None:
     outside, root = tmp_path / "outside.bin", DataRoot(tmp_path / "data")
     outside.write_bytes(b"precious")
     manifest = made(root, "a", {})
-    (root.root / "a" / "link.bin").symlink_to(outside)
+    (root.root / "a" / "d.link").symlink_to(outside)
     forged = manifest.model_copy(update={"path": place.format(outside=outside), "sha256": sha256_of(outside)})
     root.write_manifest(forged)
     for use in (root.artefact, root.owned, root.located):
-        with pytest.raises(InputError, match="which is not in a folder of the data root; materialize a again"):
+        with pytest.raises(InputError, match=r"not in the place of that asset|leads out of the data root"):
             use(root.manifest("a", "d"))
     assert root.find_sound("a", "d") is None
     assert outside.read_bytes() == b"precious"
@@ -146,9 +160,9 @@ def test_a_raw_file_elsewhere_is_read_where_the_catalogue_names_it_and_never_own
     root = DataRoot(tmp_path / "data", dumps=frozenset([dump]))
     assert root.artefact(manifest) == dump
     for refuses in (DataRoot(tmp_path / "data").artefact, root.owned):
-        with pytest.raises(InputError, match="not in a folder of the data root"):
+        with pytest.raises(InputError, match="not in the place of that asset"):
             refuses(manifest)
-    with pytest.raises(InputError, match="not in a folder of the data root"):
+    with pytest.raises(InputError, match="not in the place of that asset"):
         root.artefact(manifest.model_copy(update={"asset": "reviews"}))
 
 
@@ -164,17 +178,22 @@ def test_a_manifest_without_a_seal_or_of_something_else_is_none(tmp_path: Path) 
         root.find_manifest("a", "e")
 
 
+@pytest.mark.parametrize("path", ["../precious", "embeddings/space", "a/d.bin", "b/d.previous.bin"])
 def test_a_forged_generation_before_is_not_deleted_and_stops_nobody(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str
 ) -> None:
     precious, root = tmp_path / "precious", DataRoot(tmp_path / "data")
     precious.mkdir()
+    space = root.root / "embeddings" / "space"
+    space.mkdir(parents=True)
     manifest = made(root, "a", {})
-    forged = manifest.model_copy(update={"path": "../precious"})
+    forged = manifest.model_copy(update={"path": path})
     root.write_manifest(forged, PREVIOUS)
     with caplog.at_level(logging.WARNING):
         judge(root, manifest, "sound", True, ["sound"])
     assert precious.is_dir()
+    assert space.is_dir()
+    assert root.artefact(manifest).exists()
     assert "the generation before it counts as gone" in caplog.text
     assert root.manifest("a", "d").verdicts == {"sound": True}
     with pytest.raises(InputError, match="no generation before"):
@@ -190,7 +209,14 @@ def test_a_forged_version_is_not_deleted_when_old_ones_are(tmp_path: Path, caplo
     root.path("lightgcn", "d").mkdir()
     root.write_manifest(forged, "/old")
     (root.path("lightgcn", "d") / "unsealed.manifest.json").write_text(forged.model_dump_json())
+    leading = model.model_copy(update={"data_version": "../../../outside"})  # whose own manifest would go as well
+    root.write_manifest(leading, "/leading")
+    table = model.model_copy(update={"path": "lightgcn/d.bin", "data_version": "table"})
+    root.write_manifest(table, "/table")
+    (tmp_path / "outside.manifest.json").write_text("{}")
     with caplog.at_level(logging.WARNING):
         assert prune(root, "d", 1) == []
     assert precious.is_dir()
-    assert caplog.text.count("this version of it counts as gone") == 2
+    assert (tmp_path / "outside.manifest.json").exists()
+    assert root.artefact(model).exists()
+    assert caplog.text.count("this version of it counts as gone") == 4

@@ -9,9 +9,10 @@ import aiohttp
 import pytest
 
 from storage import lookups
-from storage.lookups import Lookups, is_address
+from storage.lookups import Lookups
 from storage.pictures import PictureStore
 from storage.statuses import RefusedError
+from storage.web import is_address
 from tests.storage.name_server import name_server
 from tests.storage.picture_server import LIMITS, Server, fetch, serving, wanted
 
@@ -86,3 +87,22 @@ def test_a_name_of_private_addresses_is_forbidden_and_one_without_an_answer_is_a
 @pytest.mark.parametrize(("host", "expected"), [("127.0.0.1", True), ("::1", True), ("a.test", False), ("1", False)])
 def test_an_address_needs_no_lookup(host: str, expected: bool) -> None:
     assert is_address(host) == expected
+
+
+def test_of_a_dead_name_that_is_left_alone_nothing_is_looked_up_any_more(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.hosts.SILENT_S", 0.0)
+    looked_up: list[str] = []
+    resolve = aiohttp.AsyncResolver.resolve
+
+    async def counted(self: aiohttp.AsyncResolver, host: str, port: int = 0, family: int = 0) -> object:
+        looked_up.append(host)
+        return await resolve(self, host, port, family)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(aiohttp.AsyncResolver, "resolve", counted)
+    urls = [f"http://cdn.dead.test:{server.server_port}/{n}" for n in range(2000)]
+    limits = replace(LIMITS, concurrency=2, host_concurrency=2, retries=0)
+    found = fetch(wanted(*urls), tmp_path / "shards", limits=limits).table["status"].to_pylist()
+    assert set(found) == {"unreachable"}
+    assert 0 < len(looked_up) < 5  # whoever waits for the same name waits for one look-up

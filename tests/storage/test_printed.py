@@ -25,6 +25,7 @@ from storage.printed import MAX_CHARACTERS, is_printed, read_printed
         ("[{'large': 'a'} {'large': 'b'}]", [{"large": "a"}, {"large": "b"}]),
         ("[array(['a', 'b'], dtype='<U1')\n array(['c'])]", [["a", "b"], ["c"]]),
         ("['[a', 'b]']", ["[a", "b]"]),
+        ("[u'a', u'b']", ["a", "b"]),
         ("['array(', 'x']", ["array(", "x"]),
     ],
 )

@@ -54,6 +54,7 @@ LOOKS: list[tuple[str, bytes, list[str]]] = [
         ["2 of 2 records: not a JSON object, the first in line 1 (user_id,parent_asin", "looks like CSV", "dtype=str"],
     ),
     ("ratings without names", b"B1,A1,5.0,1600000000\nB2,A1,4.0,1600000001\n", ["looks like CSV"]),
+    ("quotes", b"a," + b'",' * 500 + b"!", ["1 of 1 records: not a JSON object"]),
     ("tabs", b"user_id\tparent_asin\trating\n", ["looks like CSV"]),
     ("utf-16", LINE.decode().encode("utf-16"), ["looks like UTF-16; write it as UTF-8"]),
     ("utf-16 without a mark", LINE.decode().encode("utf-16-le"), ["looks like UTF-16; write it as UTF-8"]),
