@@ -6,11 +6,11 @@ import pytest
 
 from assets.evaluation.report.funnel import (
     Step,
+    counted_rows,
     funnel,
     items_with_half,
     missing_pictures,
     modality_rows,
-    reject_rows,
     share_of_top,
 )
 from storage.layout import Manifest, Recipe
@@ -44,7 +44,7 @@ def test_the_rating_filter_is_a_step_where_it_is_on() -> None:
 
 
 def test_reasons_come_with_the_most_frequent_first() -> None:
-    assert list(reject_rows([SPLITS, REVIEWS])) == [("reviews", "b", 5), ("reviews", "a", 2)]
+    assert list(counted_rows([SPLITS, REVIEWS], "rejected_by_reason")) == [("reviews", "b", 5), ("reviews", "a", 2)]
 
 
 def test_the_long_tail_in_two_numbers() -> None:

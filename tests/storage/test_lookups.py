@@ -35,6 +35,20 @@ def names(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names that the name server is asked for, as they are asked."""
+    found: list[str] = []
+    resolve = aiohttp.AsyncResolver.resolve
+
+    async def counted(self: aiohttp.AsyncResolver, host: str, port: int = 0, family: int = 0) -> object:
+        found.append(host)
+        return await resolve(self, host, port, family)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(aiohttp.AsyncResolver, "resolve", counted)
+    return found
+
+
 def test_pictures_of_good_names_come_before_the_dead_ones_are_given_up(server: Server, tmp_path: Path) -> None:
     dead = [f"http://n{n}.dead.test:{server.server_port}/a" for n in range(100)]
     good = [f"http://n{n % 3}.good.test:{server.server_port}/{n}" for n in range(30)]
@@ -46,18 +60,7 @@ def test_pictures_of_good_names_come_before_the_dead_ones_are_given_up(server: S
     assert max(asked_at[url] for url in good) < min(asked_at[url] for url in dead)
 
 
-def test_a_name_is_looked_up_once_by_all_who_ask_at_the_same_time_and_known_afterwards(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[str] = []
-    resolve = aiohttp.AsyncResolver.resolve
-
-    async def counted(self: aiohttp.AsyncResolver, host: str, port: int = 0, family: int = 0) -> object:
-        asked.append(host)
-        return await resolve(self, host, port, family)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(aiohttp.AsyncResolver, "resolve", counted)
-
+def test_a_name_is_looked_up_once_by_all_who_ask_at_the_same_time_and_known_afterwards(looked_up: list[str]) -> None:
     async def run() -> list[tuple[str, int]]:
         names = Lookups(local=True)
         first = await asyncio.gather(*(names.resolve("a.good.test", port) for port in (80, 81)))
@@ -66,7 +69,7 @@ def test_a_name_is_looked_up_once_by_all_who_ask_at_the_same_time_and_known_afte
         return [(address["host"], address["port"]) for found in (*first, second) for address in found]
 
     assert asyncio.run(run()) == [("127.0.0.1", 80), ("127.0.0.1", 81), ("127.0.0.1", 82)]
-    assert asked == ["a.good.test"]
+    assert looked_up == ["a.good.test"]
 
 
 @pytest.mark.parametrize(("name", "error"), [("a.good.test", RefusedError), ("a.dead.test", OSError)])
@@ -90,17 +93,9 @@ def test_an_address_needs_no_lookup(host: str, expected: bool) -> None:
 
 
 def test_of_a_dead_name_that_is_left_alone_nothing_is_looked_up_any_more(
-    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, looked_up: list[str]
 ) -> None:
     monkeypatch.setattr("storage.hosts.SILENT_S", 0.0)
-    looked_up: list[str] = []
-    resolve = aiohttp.AsyncResolver.resolve
-
-    async def counted(self: aiohttp.AsyncResolver, host: str, port: int = 0, family: int = 0) -> object:
-        looked_up.append(host)
-        return await resolve(self, host, port, family)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(aiohttp.AsyncResolver, "resolve", counted)
     urls = [f"http://cdn.dead.test:{server.server_port}/{n}" for n in range(2000)]
     limits = replace(LIMITS, concurrency=2, host_concurrency=2, retries=0)
     found = fetch(wanted(*urls), tmp_path / "shards", limits=limits).table["status"].to_pylist()

@@ -49,21 +49,12 @@ def _counts(manifest: Manifest) -> dict[str, int]:
     return {name: value for name, value in manifest.facts.items() if isinstance(value, int)}
 
 
-def reject_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
-    """Of each dump: why records were left out, and how many, the most frequent reason first."""
+def counted_rows(lineage: Sequence[Manifest], fact: str) -> Iterator[tuple[str, str, int]]:
+    """What each asset counts under `fact`, by asset, and of each the most frequent first."""
     for manifest in lineage:
-        reasons = manifest.facts.get("rejected_by_reason")
-        if isinstance(reasons, dict):
-            for reason, count in sorted(reasons.items(), key=lambda found: -found[1]):
-                yield manifest.asset, reason, count
-
-
-def not_read_rows(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str, int]]:
-    """Of each dump: which values are there and were not read, and how many, the most frequent first."""
-    for manifest in lineage:
-        values = manifest.facts.get("values_not_read")
-        if isinstance(values, dict):
-            for what, count in sorted(values.items(), key=lambda found: -found[1]):
+        counts = manifest.facts.get(fact)
+        if isinstance(counts, dict):
+            for what, count in sorted(counts.items(), key=lambda found: -found[1]):
                 yield manifest.asset, what, count
 
 

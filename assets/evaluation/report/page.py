@@ -100,8 +100,8 @@ def _data(findings: Findings) -> dict[str, Any]:
     return {
         "steps": steps,
         "funnel_plot": plots.funnel_bars(steps),
-        "rejects": list(funnel.reject_rows(findings.lineage)),
-        "not_read": list(funnel.not_read_rows(findings.lineage)),
+        "rejects": list(funnel.counted_rows(findings.lineage, "rejected_by_reason")),
+        "not_read": list(funnel.counted_rows(findings.lineage, "values_not_read")),
         "numbers": funnel.dataset_numbers(findings),
         "tail_plot": plots.long_tail(findings.popularity()),
         "modalities": funnel.modality_rows(core, findings.popularity()),
