@@ -4,6 +4,7 @@ A rank holds some dimensions of every vector, so whatever is a sum over dimensio
 over the ranks, and every rank goes on with the same numbers.
 """
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -150,10 +151,12 @@ def joined(store: str = "env://", rank: int = -1, size: int = -1, timeout_s: flo
     Raises:
         LostProcessError: not all of them came in time.
     """
-    waiting = timedelta(seconds=timeout_s)
+    waiting, started = timedelta(seconds=timeout_s), time.monotonic()
     try:
         dist.init_process_group("gloo", init_method=store, rank=rank, world_size=size, timeout=waiting)
     except RuntimeError as error:
+        if time.monotonic() - started < timeout_s:
+            raise LostProcessError("a process lost another before all that share the training had met") from error
         raise LostProcessError(
             f"the processes that were to share a training did not all meet within {timeout_s:g} s"
         ) from error

@@ -104,6 +104,7 @@ def failing(team: Alone) -> None:
 
 
 def test_a_helper_that_fails_fails_the_team(capfd: pytest.CaptureFixture[str]) -> None:
+    # While they train, or while they still meet: the helper fails as soon as it has met all itself.
     with pytest.raises(ModelError, match="lost another"), team_of(2, failing) as team:
         run(CASES["lightgcn, BPR"], team)
     assert "the helper has had enough" in capfd.readouterr().err
