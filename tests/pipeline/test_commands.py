@@ -199,7 +199,8 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
     said = python("-m", "pipeline.commands", "why", "empty", **where)
     assert said.returncode == 1
     assert said.stderr == (
-        "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023; it is empty.\n"
+        "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023; "
+        "it is empty.\n"
     ), failed.stderr[-2000:]
 
 
