@@ -20,6 +20,7 @@ import yaml
 from storage.environment import expanded, path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT
+from storage.text import shortened
 
 SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -58,7 +59,8 @@ class Dataset(pydantic.BaseModel):
         for name, value in settings.items() if isinstance(settings, dict) else ():
             values = value if isinstance(value, list) else [value]
             if found := next((one for one in values if isinstance(one, date)), None):
-                raise ValueError(f"{name} holds {found}, a date; as ms since the epoch it is {_milliseconds(found)}")
+                instead = f"as ms since the epoch it is {_milliseconds(found)}"
+                raise ValueError(f"{shortened(str(name), SHOWN_CHARACTERS)} holds {found}, a date; {instead}")
         return settings
 
     def source(self, kind: Literal["reviews", "metadata"]) -> str:
@@ -270,7 +272,7 @@ def _read(path: Path) -> dict[str, object]:
         if isinstance(error, _KeyTwiceError):
             mistake = str(error.problem)
         elif isinstance(error, yaml.composer.ComposerError) and error.problem:  # an alias of what is in another file
-            mistake = error.problem
+            mistake = shortened(error.problem, SHOWN_CHARACTERS)
         raise InputError(f"{path.name}{line}: {mistake}") from None
     datasets = content.get("datasets", ()) if isinstance(content, dict) else content
     if datasets is None:  # the last one was taken out

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 from storage.errors import InputError
+from storage.text import shortened
+
+SHOWN_CHARACTERS = 80  # of a path in a sentence about it
 
 
 def path_named(variable: str) -> Path | None:
@@ -33,4 +36,5 @@ def expanded(given: str) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        raise InputError(f"{given} begins with the home of a user, and there is no such user") from None
+        shown = shortened(given, SHOWN_CHARACTERS)
+        raise InputError(f"{shown} begins with the home of a user, and there is no such user") from None
