@@ -133,18 +133,30 @@ class Fields:
         if isinstance(element, str):
             return [[place] for place in map(str.strip, _BETWEEN_URLS.split(element)) if self._is_place(key, place)]
         if isinstance(element, dict):
-            sizes = _sizes(element)
-            given = [_only(element[size]) for size in sizes]
-            places = [place for place in given if isinstance(place, str) and self._is_place(key, place)]
-            others = [value for name, value in element.items() if name not in (*sizes, "variant")]
-            unread = [value for value in given if not isinstance(value, str | None)]
-            if any(not _is_absent(value) for value in (unread if places else [*unread, *others])):
-                self._not_read(key, OTHER_SHAPE, element)
-            return [places] if places else []
+            return self._sized(key, element)
         self._not_read(key, OTHER_SHAPE, element)
         return []
 
+    def _sized(self, key: str, picture: Mapping[str, Any]) -> list[list[str]]:
+        """The one picture that a dict of its sizes is, or none."""
+        sizes, places, is_odd = _sizes(picture), [], False
+        for size in sizes:
+            value = _only(picture[size])
+            if isinstance(value, str):
+                if self._is_place(key, value):
+                    places.append(value)
+            elif not _is_absent(value):
+                is_odd = True
+        if not places:
+            others = (value for name, value in picture.items() if name not in (*sizes, "variant"))
+            is_odd = is_odd or any(not _is_absent(value) for value in others)
+        if is_odd:
+            self._not_read(key, OTHER_SHAPE, picture)
+        return [places] if places else []
+
     def _is_place(self, key: str, place: str) -> bool:
+        if place.startswith("http") and len(place) <= MAX_URL_CHARACTERS and place.isascii():
+            return True
         if place.strip().lower() in _ABSENT:
             return False
         why = None
@@ -199,9 +211,14 @@ def _unpacked(value: object) -> Any:
         return sorted(value, key=repr)
     if isinstance(value, tuple):
         return list(value)
-    if isinstance(value, dict) and value and all(isinstance(key, str) and _PLACE.fullmatch(key) for key in value):
+    if isinstance(value, dict) and value and all(map(_is_number, value)):
         return [value[key] for key in sorted(value, key=int)]
     return value
+
+
+def _is_number(key: object) -> bool:
+    """Whether a key of a dict is a place in a list."""
+    return isinstance(key, str) and key[:1].isdecimal() and _PLACE.fullmatch(key) is not None
 
 
 def _flat(value: object) -> Iterator[object]:
