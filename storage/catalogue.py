@@ -229,9 +229,8 @@ def _merged_settings(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
     """The settings of all that a mapping merges, and of what those merge, what counts most first."""
     waiting, seen = [node], {id(node)}
     while waiting:
-        merged = _value_of(waiting.pop(0), "<<")
-        for other in merged.value if isinstance(merged, yaml.SequenceNode) else [merged]:
-            if isinstance(other, yaml.MappingNode) and id(other) not in seen:
+        for other in _merged(waiting.pop(0)):
+            if id(other) not in seen:
                 seen.add(id(other))
                 waiting.append(other)
                 if isinstance(settings := _value_of(other, "settings"), yaml.MappingNode):
@@ -240,17 +239,22 @@ def _merged_settings(node: yaml.MappingNode) -> Iterator[yaml.MappingNode]:
 
 def _pairs(node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     """Key and value of a mapping by the text of the key, with those that it merges itself."""
-    own: dict[str, tuple[yaml.Node, yaml.Node]] = _own_pairs(node)
-    merged = own.pop("<<", None)
-    others = [] if merged is None else merged[1].value if isinstance(merged[1], yaml.SequenceNode) else [merged[1]]
-    for other in others:
-        if isinstance(other, yaml.MappingNode) and other is not node:
-            own = _own_pairs(other) | own
-    return own
+    found: dict[str, tuple[yaml.Node, yaml.Node]] = _own_pairs(node)
+    found.pop("<<", None)
+    for other in _merged(node):
+        found = _own_pairs(other) | found
+    return found
 
 
 def _own_pairs(node: yaml.MappingNode) -> dict[str, tuple[yaml.Node, yaml.Node]]:
     return {key.value: (key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+
+
+def _merged(node: yaml.MappingNode) -> list[yaml.MappingNode]:
+    """The mappings that a mapping merges (`<<`), what counts most first."""
+    merged = _value_of(node, "<<")
+    others = merged.value if isinstance(merged, yaml.SequenceNode) else [merged]
+    return [other for other in others if isinstance(other, yaml.MappingNode) and other is not node]
 
 
 def _value_of(node: yaml.MappingNode, name: str) -> yaml.Node | None:

@@ -22,7 +22,7 @@ from storage.pictures import Attempt
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
 from storage.statuses import EXCLUDED, MISSING, NO_METADATA, OK, PASSING, RefusedError
-from storage.web import is_on_the_web, is_url
+from storage.web import can_be_asked, is_on_the_web
 
 # Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
 ITEMS_PER_PLACE = 32
@@ -189,7 +189,7 @@ class _Fetch:
         if known.status == "too_large":
             return known.bytes is None or known.bytes > limits.max_bytes
         if known.status == "bad_url" or (known.status == "forbidden" and known.url.lstrip().startswith("//")):
-            return not is_url(known.url)  # more of them are than once were
+            return not can_be_asked(known.url)  # more of them are than once were
         if known.status == "too_small":
             return min(known.width or 0, known.height or 0) < limits.min_side
         if known.status == "too_many_pixels":

@@ -71,7 +71,7 @@ def url_of(place: str) -> URL:
         raise RefusedError("bad_url") from None
 
 
-def is_url(place: str) -> bool:
+def can_be_asked(place: str) -> bool:
     """Whether a place becomes a URL that can be asked."""
     try:
         url_of(place)
