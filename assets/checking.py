@@ -12,18 +12,24 @@ from assets.stage import GUARDS
 from storage.errors import InputError
 from storage.generations import find_previous, judge
 from storage.io_managers import as_failure
+from storage.layout import DataRoot
 
 RESTORABLE = "generation_before"  # in the metadata of a check that stops a run: there is a table to go back to
 
 
 def dataset_check(
-    asset: str, description: str, *, blocking: bool = True
+    asset: str,
+    description: str,
+    *,
+    blocking: bool = True,
+    when_passed: Callable[[DataRoot, str], object] = lambda root, dataset: None,
 ) -> Callable[[AssetFunction], dg.AssetChecksDefinition]:
     """Make a check of an asset, for every dataset by itself, from a function of the context, the asset and others.
 
     Args:
         blocking: nothing is built on what does not pass, in this run or another, unless the verdict is a mere warning;
             else it only warns.
+        when_passed: called with the data root and the dataset when nothing stops the asset any more.
     """
 
     def decorate(function: AssetFunction) -> dg.AssetChecksDefinition:
@@ -41,7 +47,8 @@ def dataset_check(
                 result = function(context, **loaded) if "context" in parameters else function(**loaded)
                 if blocking:
                     stops = not result.passed and result.severity == dg.AssetCheckSeverity.ERROR
-                    judge(root, looked_at, name, not stops, GUARDS[asset])
+                    if judge(root, looked_at, name, not stops, GUARDS[asset]):
+                        when_passed(root, dataset)
                     if stops and find_previous(root, asset, dataset):
                         result = result._replace(metadata={**(result.metadata or {}), RESTORABLE: True})
                 return result

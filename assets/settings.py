@@ -11,9 +11,11 @@ import dagster as dg
 from pydantic import Field, ValidationInfo, field_validator
 
 from models.config import LOSSES, DescentSettings, Loss, VectorSettings
-from models.zoo import MAX_ITEMS
+from models.zoo import MAX_ITEMS, NAMES
+from storage.catalogue import closest_to
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+BEST = "best"  # of the models on validation
 PRECISION = "Arithmetic of the encoder; auto takes half precision where the hardware has it, fp32 is exact."
 
 
@@ -223,12 +225,43 @@ class EvaluationSettings(StageSettings):
     evaluation_seed: int = Field(0, ge=0, description="Seed of the order of equal scores and of the bootstrap.")
 
 
-class RecommendationSettings(StageSettings):
+class ExplainedSettings(StageSettings):
+    """Whether recommendations come with reasons."""
+
+    explain: bool = Field(
+        False, description="Say of each recommendation what of the history, the picture and the text adds to its score."
+    )
+
+
+class ServingSettings(ExplainedSettings):
+    """Which model is served."""
+
+    serve: str = Field("best", description="'best' for the best model on validation, or the name of a model.")
+
+    @field_validator("serve")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in (BEST, *NAMES):
+            raise ValueError(f"there is no such model{closest_to(name, (BEST, *NAMES))}")
+        return name
+
+
+class RefitSettings(StageSettings):
+    """Fitting a model to all interactions."""
+
+    processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
+    device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
+
+
+class RecommendationSettings(ExplainedSettings):
     """Recommendations for every user."""
 
     top_k: int = Field(20, ge=1, description="Items recommended to a user.")
-    explain: bool = Field(
-        False, description="Say of each recommendation what of the history, the picture and the text adds to its score."
+    new_items: Literal["apart", "mixed"] = Field(
+        "apart", description="Whether items that nobody has are scored in a table apart alone, or enter the lists, too."
+    )
+    new_item_share: float = Field(
+        0.2, gt=0, le=1, description="Largest share of a list that such items may take where they are mixed in."
     )
 
 
@@ -279,6 +312,8 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     ItemKnnSettings,
     EaseSettings,
     EvaluationSettings,
+    ServingSettings,
+    RefitSettings,
     RecommendationSettings,
     NewItemSettings,
     GuardSettings,

@@ -76,10 +76,10 @@ class Lab:
         if model == "popularity":
             made = popularity_of(self.validation.train)
         elif model == "blend":
-            made = blend_of(BLENDED[0], [BLENDED[1]], self.blended(seed), self.validation)
+            made = blend_of(BLENDED[0], [BLENDED[1]], self.blended(seed), self.validation).main
         else:
             made = counted_fit(model, self.validation, DEFAULTS | values_of(shipped(self.split), model, loss))
-        return made.main, before + time.perf_counter() - started
+        return made, before + time.perf_counter() - started
 
     def blended(self, seed: int) -> dict[str, SavedModels]:
         """The models that are blended, by name."""

@@ -15,12 +15,11 @@ import numpy as np
 from assets.evaluation.board import over_seeds
 from assets.evaluation.judge import Judged
 from assets.evaluation.significance import bootstrap_intervals
-from assets.training.assets import NAMES
 from benchmarks.lab import Lab
 from benchmarks.published import PUBLISHED, published_of
 from benchmarks.tuned import is_tuned
 from models.config import LOSSES
-from models.zoo import LEARNED
+from models.zoo import LEARNED, NAMES
 
 Row = dict[str, Any]
 WIDTH = 22

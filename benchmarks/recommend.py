@@ -40,7 +40,7 @@ def written(scorer: Vectors, seen: sp.csr_matrix, folder: Path) -> int:
     """All recommendations, as a table; its rows."""
     users, items = seen.shape
     user_ids, item_ids = (pa.array([f"{kind}{n}" for n in range(size)]) for kind, size in (("u", users), ("i", items)))
-    recommending = Recommending(seen, scorer, scorer, user_ids, item_ids, TOP)
+    recommending = Recommending(seen, scorer, user_ids, item_ids, TOP)
     rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], recommending.batches())
     return write_table(folder / "recommendations.parquet", "recommendations", rows).rows
 

@@ -9,14 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.training.assets import NAMES
 from assets.training.tune import Study, study
 from benchmarks.lab import Lab
 from benchmarks.tuned import FILE, shipped, tuning_settings
 from models.config import LOSSES
 from models.spaces import COUNTED_SPACES
 from models.tuning import best_of
-from models.zoo import LEARNED
+from models.zoo import LEARNED, NAMES
 
 
 def keep(split: str, found: Study) -> None:

@@ -12,6 +12,8 @@ import scipy.sparse as sp
 
 from models.recommender import Anatomy
 
+MOST_REASONS = 3  # items of the history that are named
+
 
 @dataclass(frozen=True)
 class Reasons:
@@ -45,12 +47,9 @@ class Explainer:
     score: str
     edges: sp.csr_matrix
 
-    def reasons(self, users: np.ndarray, items: np.ndarray, most: int = 3) -> Reasons:
+    def reasons(self, users: np.ndarray, items: np.ndarray, most: int = MOST_REASONS) -> Reasons:
         """Why `items` int64 [n, k], -1 where there is none, are recommended to `users` int64 [n]."""
-        shape = (*items.shape, most)
-        found = Reasons(
-            np.full(shape, -1), np.zeros(shape, np.float32), *(np.zeros(items.shape, np.float32) for _ in range(3))
-        )
+        found = _nothing_yet(items, most)
         for row, user in enumerate(users):
             chosen = np.flatnonzero(items[row] >= 0)
             if len(chosen):
@@ -66,12 +65,7 @@ class Explainer:
         found.textual[row, columns] = of.textual[items] @ of.user[user] * scale
         history = self.edges[user]
         parts = (history.data[:, None] * of.sent[history.indices]) @ of.item[items].T * scale  # [history, items]
-        best = np.argsort(-parts, axis=0, kind="stable")[: found.because.shape[2]]  # [most, items]
-        part = np.take_along_axis(parts, best, axis=0)
-        for place, (which, value) in enumerate(zip(best, part, strict=True)):
-            there = value > 0
-            found.because[row, columns[there], place] = history.indices[which[there]]
-            found.because_part[row, columns[there], place] = value[there]
+        _name_largest(found, row, columns, history.indices, parts)
 
     def _lengths(self, user: int, items: np.ndarray) -> np.ndarray:
         """What a score is divided by, float32 [items]."""
@@ -79,3 +73,51 @@ class Explainer:
             return np.ones(len(items), np.float32)
         lengths = np.linalg.norm(self.anatomy.item[items], axis=1) * np.linalg.norm(self.anatomy.user[user])
         return np.maximum(lengths, 1e-12)
+
+
+@dataclass(frozen=True)
+class ItemExplainer:
+    """Takes the scores of a model of items by items apart: they are sums over the items of a history, and nothing else.
+
+    Attributes:
+        history: float32 CSR [users, items], 1 where a user has an item.
+        weights: float [items, items], dense or sparse; the score of item i is the sum of column i over the history.
+    """
+
+    history: sp.csr_matrix
+    weights: np.ndarray | sp.csr_matrix
+
+    def reasons(self, users: np.ndarray, items: np.ndarray, most: int = MOST_REASONS) -> Reasons:
+        """See `Explainer.reasons`; pictures and texts add nothing."""
+        found = _nothing_yet(items, most)
+        for row, user in enumerate(users):
+            columns = np.flatnonzero(items[row] >= 0)
+            owned = self.history[int(user)].indices
+            if len(columns) and len(owned):
+                parts = self.weights[owned][:, items[row, columns]]  # [history, items]
+                parts = parts.toarray() if sp.issparse(parts) else parts
+                found.score[row, columns] = parts.sum(axis=0)
+                _name_largest(found, row, columns, owned, parts)
+        return found
+
+
+def _nothing_yet(items: np.ndarray, most: int) -> Reasons:
+    """Reasons for `items` int64 [n, k] that name nothing."""
+    shape = (*items.shape, most)
+    none = (np.zeros(items.shape, np.float32) for _ in range(3))
+    return Reasons(np.full(shape, -1), np.zeros(shape, np.float32), *none)
+
+
+def _name_largest(found: Reasons, row: int, columns: np.ndarray, history: np.ndarray, parts: np.ndarray) -> None:
+    """Fill in the items of a history with the largest parts above 0.
+
+    Args:
+        columns: int64 [c], the places in the row of the items that are explained.
+        history: int [h], numbers of items; parts: float [h, c], what each adds.
+    """
+    best = np.argsort(-parts, axis=0, kind="stable")[: found.because.shape[2]]  # [most, c]
+    part = np.take_along_axis(parts, best, axis=0)
+    for place, (which, value) in enumerate(zip(best, part, strict=True)):
+        there = value > 0
+        found.because[row, columns[there], place] = history[which[there]]
+        found.because_part[row, columns[there], place] = value[there]

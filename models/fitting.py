@@ -90,7 +90,7 @@ def fit(
     recommender: RecommenderConfig,
     trainer: TrainerConfig,
     data: TrainSet,
-    validate: Validate,
+    validate: Validate | None,
     on_epoch: Callable[[], None] = lambda: None,
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,

@@ -6,6 +6,7 @@ the same ones everywhere, and a checkpoint goes on anywhere.
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -69,21 +70,27 @@ def train(
     item: np.ndarray,
     config: TrainerConfig,
     device: torch.device,
-    validate: Validate,
+    validate: Validate | None,
     on_epoch: Callable[[], None],
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
-    Training that diverges after a good look ends there, with a warning.
+    Training that diverges after a good look ends there, with a warning. Without validation it is trained for
+    `config.max_epochs` and keeps the last weights.
 
     Args:
         user, item: int [train], each pair once.
-        validate: from user vectors [users, dim] and item vectors [items, dim] to a value, the higher the better.
+        validate: from user vectors [users, dim] and item vectors [items, dim] to a value, the higher the better; None
+            where nothing is held out.
         on_epoch: called after every epoch.
-        checkpoint: of this training alone; saved after every look at validation, and gone on from where it has one.
+        checkpoint: of this training alone; saved after every look at validation, or as often without one, and gone on
+            from where it has one.
         team: those that train the same model, each with its dimensions of it; every rank draws the same batches.
+
+    Raises:
+        ModelError: a loss or a score is no number before there is anything to keep.
     """
     model.to(device)
     generator = torch.Generator().manual_seed(config.seed)
@@ -104,18 +111,24 @@ def train(
         epoch = len(history.loss)
         if epoch % config.evaluate_every and epoch != config.max_epochs:
             continue
-        try:
-            value = validate(*model.vectors())
-        except LostProcessError:
-            raise
-        except ModelError as error:  # scores that are no numbers
-            if not history.best_epoch:
+        if validate is None:
+            if not math.isfinite(loss):
+                raise ModelError(f"training diverged by epoch {epoch}; a lower learning_rate helps")
+            history.best_epoch, best = epoch, _weights(model)
+        else:
+            try:
+                value = validate(*model.vectors())
+            except LostProcessError:
                 raise
-            logger.warning(f"training ended at epoch {epoch} ({error}); the weights of {history.best_epoch} are kept")
-            break
-        history.validation.append((epoch, value))
-        if value > history.best_value:
-            history.best_epoch, history.best_value, best = epoch, value, _weights(model)
+            except ModelError as error:  # scores that are no numbers
+                if not history.best_epoch:
+                    raise
+                kept = history.best_epoch
+                logger.warning(f"training ended at epoch {epoch} ({error}); the weights of {kept} are kept")
+                break
+            history.validation.append((epoch, value))
+            if value > history.best_value:
+                history.best_epoch, history.best_value, best = epoch, value, _weights(model)
         history.seconds = before + time.perf_counter()
         if checkpoint:
             checkpoint.save(_state(model, best, optimiser, generator), history.model_dump_json())

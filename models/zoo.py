@@ -33,8 +33,6 @@ PAPER_MODEL = "gated_lightgcn"
 BEST_MODEL = "gated_lightgcn_plus"
 PLACING_MODEL = "ablation_no_id"  # what it knows of an item is content alone, so that a new one has all of it
 
-SERVED = (BEST_MODEL, PAPER_MODEL, PLACING_MODEL, "lightgcn", "bpr_mf", "popularity")  # what is promoted together
-
 BASELINES = {
     "bpr_mf": Kind(
         "Matrix factorisation: a vector a user, a vector an item, no graph (Rendle et al., UAI 2009).", {"layers": 0}
@@ -83,3 +81,4 @@ COUNTED = {
     "item_knn": "ItemKNN: what is like what a user has, by cosine (Deshpande and Karypis, TOIS 2004).",
     "ease": "EASE: every item predicted from a user's other items, in closed form (Steck, WWW 2019).",
 }
+NAMES = (*LEARNED, *COUNTED, "blend")  # all that are evaluated, and can be served

@@ -13,6 +13,7 @@ from assets.graph import assets as graph
 from assets.ingest import assets as ingest
 from assets.interactions import assets as interactions
 from assets.serving import assets as serving
+from assets.serving import checks as serving_checks
 from assets.training import assets as training
 from pipeline.alerts import degradations, run_failures
 from pipeline.automation import automated, automation
@@ -45,7 +46,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None 
                 )
             )
         ),
-        asset_checks=dg.load_asset_checks_from_modules([checks, guards]),
+        asset_checks=dg.load_asset_checks_from_modules([checks, guards, serving_checks]),
         jobs=[refresh, fetch_dumps, freshness],
         schedules=[weekly_check, monthly_refresh, daily_freshness],
         sensors=[new_dumps, automation, doctor, run_failures, degradations],

@@ -180,6 +180,21 @@ def _items(path: Path, release: Format, text_max_chars: int, rejects: Rejects) -
         raise nothing_usable("metadata", path, release, rejects)
 
 
+def item_records(path: Path, release: Format) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The id of every item of a raw file with its whole record; what `read_items` leaves out is left out, unsaid."""
+    seen: set[str] = set()
+    for records in read_records(path, Rejects()):
+        for raw in records["raw"].to_pylist():
+            try:
+                record = _record(raw, release)
+            except ValueError:
+                continue
+            item_id, reason = _item_id(record, ITEM_KEYS[release])
+            if not reason and item_id not in seen:
+                seen.add(item_id)
+                yield item_id, record
+
+
 def _record(raw: str, release: Format) -> dict[str, Any]:
     """The JSON object of a line, or the Python dict of a line of 2014; nothing is evaluated.
 

@@ -29,7 +29,7 @@ MAX_NAME_CHARACTERS = 100  # it becomes the name of files, which have suffixes o
 Format = Literal["amazon2014", "amazon2018", "amazon2023"]
 Setting = bool | int | float | str | list[int] | list[str] | None
 WEIGHTS = ("image_weights", "text_encoder")  # settings that may be a path
-PLACES = ("reviews", "metadata", "images", "image_links")
+PLACES = ("reviews", "metadata", "images", "image_links", "unavailable")
 
 
 class Dataset(pydantic.BaseModel):
@@ -37,8 +37,10 @@ class Dataset(pydantic.BaseModel):
 
     `reviews` and `metadata` are a URL, a path (relative to the file that names it), or `sample:` for what the project
     writes itself. `images` is the folder in which relative picture paths are looked up; without it, the folder of a
-    local `metadata` file. Symbolic links in it may lead to what lies below `image_links`, and nowhere else. In all
-    four, `{category}` stands for what follows the first '-' of the name.
+    local `metadata` file. Symbolic links in it may lead to what lies below `image_links`, and nowhere else.
+    `unavailable` is a text file with the ids of items that are not recommended, one a line. In all five, `{category}`
+    stands for what follows the first '-' of the name. `available` is the key of the metadata's records that says
+    whether an item is available.
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
@@ -49,6 +51,8 @@ class Dataset(pydantic.BaseModel):
     metadata: str
     images: str | None = None
     image_links: str | None = None
+    unavailable: str | None = None
+    available: str | None = None
     enabled: bool = False
     settings: dict[str, Setting] = {}
 

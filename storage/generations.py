@@ -48,20 +48,28 @@ def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
         remove(root.owned(manifest))
 
 
-def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> None:
+def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> bool:
     """Write down what a blocking check found of an artefact; when it has passed all of them, the one before goes.
 
     Args:
         made: the artefact that was looked at; where another one has taken its place since, nothing is written.
         checks: the names of all blocking checks of the asset.
+
+    Returns:
+        Whether it has passed all of them.
     """
     now = root.find_manifest(made.asset, made.dataset)
     if now is None or now.data_version != made.data_version:
-        return
+        return False
     verdicts = {name: verdict for name, verdict in now.verdicts.items() if name in checks} | {check: passed}
-    root.write_manifest(now.model_copy(update={"verdicts": verdicts}))
-    if all(verdicts.get(name) for name in checks):
+    judged = now.model_copy(update={"verdicts": verdicts})
+    root.write_manifest(judged)
+    version = f"/{now.data_version}"
+    if root.find_manifest(made.asset, made.dataset, version) is not None:
+        root.write_manifest(judged, version)
+    if passed_all := all(verdicts.get(name) for name in checks):
         drop_previous(root, made.asset, made.dataset)
+    return passed_all
 
 
 def failed_tables(root: DataRoot, dataset: str) -> list[str]:

@@ -98,6 +98,12 @@ def read_models(folder: Path) -> SavedModels:
     return SavedModels(tuple(read_model(folder / name) for name in index["fits"]), index["skipped"])
 
 
+def read_configs(folder: Path) -> tuple[list[dict[str, Any]], str]:
+    """The config of every fit of one version of a model, without its weights, and why the model was skipped, if so."""
+    index = json.loads((folder / INDEX).read_bytes())
+    return [json.loads((folder / name / CONFIG).read_bytes()) for name in index["fits"]], index["skipped"]
+
+
 def read_model(folder: Path) -> SavedModel:
     """Load one fit."""
     return SavedModel(load_file(folder / WEIGHTS), json.loads((folder / CONFIG).read_bytes()))

@@ -21,21 +21,27 @@ from storage.publish import publish_bytes, remove
 logger = logging.getLogger(__name__)
 
 CURRENT, RECOMMENDATIONS = "current", "recommendations"
+SERVED_MODEL, NEW_ITEM_MODEL = "served_model", "new_item_model"  # what a release is made of
 
 
 class Release(pydantic.BaseModel):
-    """Models that were trained on the same data, named by their versions, and how good the best of them is."""
+    """Models that were fitted to the same data, named by their versions.
+
+    `model` is the name of the one that recommends (older releases have none), `validation` how good the evaluated model
+    of that name is.
+    """
 
     version: str
     dataset: str
     validation: float
     models: dict[str, Manifest]
+    model: str = ""
 
     @classmethod
-    def of(cls, dataset: str, validation: float, models: dict[str, Manifest]) -> "Release":
+    def of(cls, dataset: str, validation: float, models: dict[str, Manifest], model: str = "") -> "Release":
         named = json.dumps({name: one.data_version for name, one in models.items()}, sort_keys=True)
         version = hashlib.sha256(named.encode()).hexdigest()[:16]
-        return cls(version=version, dataset=dataset, validation=validation, models=models)
+        return cls(version=version, dataset=dataset, validation=validation, models=models, model=model)
 
 
 class Pointer(pydantic.BaseModel):
@@ -154,15 +160,20 @@ def roll_back(root: DataRoot, dataset: str) -> Pointer:
 
 
 def recommended(root: DataRoot, dataset: str, version: str) -> Manifest | None:
-    """The newest recommendations that were made by the models of a release."""
-    made = [one for one in _versions(root, RECOMMENDATIONS, dataset) if one.recipe.inputs.get(CURRENT) == version]
+    """The newest recommendations that were made by the models of a release, and have failed no check."""
+    made = [
+        one
+        for one in _versions(root, RECOMMENDATIONS, dataset)
+        if one.recipe.inputs.get(CURRENT) == version and not one.failed
+    ]
     return max(made, key=lambda one: one.made_at, default=None)
 
 
-def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
+def prune(root: DataRoot, dataset: str, keep: int, evaluated: Iterable[str] = ()) -> list[str]:
     """Delete releases older than the last `keep`, with the models and recommendations that only they name.
 
-    What was made last of anything stays. Gives the paths of what was deleted, below the data root.
+    What was made last of anything stays. Of the models that are `evaluated` alone, the last `keep` versions stay. Gives
+    the paths of what was deleted, below the data root.
     """
     pointer = find_pointer(root, dataset)
     if pointer is None:
@@ -176,7 +187,10 @@ def prune(root: DataRoot, dataset: str, keep: int) -> list[str]:
     named = {one.path for release in releases for one in release.models.values()}
     named |= {one.path for version in kept if (one := recommended(root, dataset, version))}
     named |= {str(release_path(root, dataset, version).relative_to(root.root)) for version in kept}
-    assets = {name for release in releases for name in release.models} | {CURRENT, RECOMMENDATIONS}
+    assets = {name for release in releases for name in release.models} | {CURRENT, RECOMMENDATIONS, *evaluated}
+    for name in evaluated:
+        last = sorted(_versions(root, name, dataset), key=lambda one: one.made_at)[-keep:]
+        named |= {one.path for one in last}
     named |= {one.path for asset in assets if (one := root.find_manifest(asset, dataset))}
     gone = [one for asset in sorted(assets) for one in _versions(root, asset, dataset) if one.path not in named]
     for manifest in gone:

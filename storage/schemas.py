@@ -79,6 +79,19 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("chosen", pa.bool_()),
         ]
     ),
+    "model_choice": pa.schema(
+        [
+            ("model", pa.string()),
+            ("loss", pa.string()),
+            ("validation_ndcg", pa.float64()),
+            ("seeds", pa.int32()),
+            ("epochs", pa.int32()),
+            ("explains", pa.bool_()),
+            ("chosen", pa.bool_()),
+            ("values", pa.string()),
+            ("status", pa.string()),
+        ]
+    ),
     "leaderboard": pa.schema(
         [
             ("dataset", pa.string()),
@@ -103,6 +116,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "recommendations": pa.schema(
         [
             *_RANKED,
+            ("is_new", pa.bool_()),
             ("because", pa.list_(pa.string())),
             ("because_part", pa.list_(pa.float32())),
             ("visual", pa.float32()),
@@ -110,6 +124,7 @@ SCHEMAS: dict[str, pa.Schema] = {
         ]
     ),
     "new_item_scores": pa.schema(_RANKED),
+    "unavailable_items": pa.schema([("item_id", pa.string()), ("reason", pa.string())]),
     "new_item_recall": pa.schema(
         [
             ("method", pa.string()),
@@ -175,6 +190,13 @@ MEANINGS: dict[str, str] = {
     "tuning.seconds": "What the trial took.",
     "ended": "complete, worse (than the trials before it), time (was up) or failed.",
     "chosen": "Whether the model was trained with it.",
+    "model_choice.validation_ndcg": "NDCG@20 on validation, the mean over seeds.",
+    "seeds": "Number of seeds it was trained with.",
+    "model_choice.epochs": "Epochs that it is fitted for when it is served: the median over seeds.",
+    "explains": "Whether its scores can be taken apart into history, picture and text.",
+    "model_choice.chosen": "Whether it is the one that is served.",
+    "model_choice.values": "JSON: the settings that it is fitted with when it is served.",
+    "model_choice.status": "ok, or why it cannot be served.",
     "dataset": "Name of the dataset: its partition.",
     "dataset_version": "Data version of splits.",
     "split_rule": "The rule of the split.",
@@ -197,7 +219,9 @@ MEANINGS: dict[str, str] = {
     "device": "What it was trained on.",
     "leaderboard.status": "ok, or why the model was skipped.",
     "rank": "Place in the user's list, from 1.",
-    "recommendations.score": "The model's score; comparable within one user alone.",
+    "recommendations.score": "The model's score, comparable within one user alone; of a new item, that of its place.",
+    "unavailable_items.reason": "What says that it is not available: a key of the metadata, or the list.",
+    "is_new": "Whether nobody has the item yet.",
     "because": "Items of the user's history that add most to the score, the first most of all; null like visual.",
     "because_part": "What each of them adds, in the unit of the score; null like visual.",
     "visual": "What comes from pictures, in the unit of the score; null if not asked for, or the user is new.",
@@ -210,7 +234,7 @@ MEANINGS: dict[str, str] = {
     "rows": "Interactions in the core.",
     "history.bytes": "All artefacts behind the report together.",
     "seconds": "Spent on the artefacts that this run made; what was used again costs nothing.",
-    "recall_at_20": "Recall@20 on test of the best gated model; null where it was not made.",
+    "recall_at_20": "Recall@20 on test of the model that is served, as evaluated; null where it was not made.",
     "history.settings_hash": "Short hash of the settings of all assets behind the report.",
 }
 

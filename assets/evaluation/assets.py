@@ -15,15 +15,14 @@ from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
 from assets.stage import Stage
-from assets.training.assets import NAMES
-from models.zoo import BEST_MODEL, PAPER_MODEL, PLACING_MODEL
+from models.zoo import NAMES, PLACING_MODEL
 from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.history import Run, append_run, read_history, with_run
 from storage.io_managers import Made, link
-from storage.models import SavedModels
+from storage.models import SavedModels, read_models
 from storage.publish import publish_bytes
-from storage.releases import Promoted
+from storage.releases import SERVED_MODEL, Promoted
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -128,13 +127,17 @@ def new_item_recall(
 @dataset_asset(
     group="evaluation",
     kinds={"jinja", "html"},
-    code_version="3",
+    code_version="4",
     io_manager="files",
+    deps=("model_choice",),
 )
 def report(
     stage: Stage,
     config: ReportSettings,
     leaderboard: pa.Table,
+    gated_lightgcn: SavedModels,
+    lightgcn: SavedModels,
+    bpr_mf: SavedModels,
     new_item_recall: pa.Table,
     recommendations: pa.Table,
     interactions: pa.Table,
@@ -151,18 +154,23 @@ def report(
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.over_time import history_picture
-    from assets.evaluation.report.findings import Findings, curves_of, item_frame
+    from assets.evaluation.report.findings import SENT, Findings, curves_of, item_frame
     from assets.evaluation.report.page import render
     from assets.serving.recommend import explainer_of
-    from assets.training.fit import train_set
+    from assets.training.fit import everything, train_set
+    from assets.training.scorers import scorer_of
+    from models.ranking import matrix_of
 
     lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
     board = stage.manifest("leaderboard").facts
-    gated, lightgcn, bpr_mf, best = map(current.models, (PAPER_MODEL, "lightgcn", "bpr_mf", BEST_MODEL))
-    run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{BEST_MODEL}")))
+    served, choice = current.release.model, stage.manifest("model_choice").facts
+    run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{served}")))
     history = with_run(read_history(stage.root, stage.dataset.name), run)
-    views = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
-    parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
+    views: dict[str, Any] = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
+    parts, data = train_set(splits, interaction_graph, **views, item_graph=item_graph)
+    train, others = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items), evaluated_models(stage, served)
+    evaluated = {name: others[name].best()[0] for name in dict.fromkeys((served, "lightgcn"))}
+    sent = current.models(SERVED_MODEL).main
     findings = Findings(
         dataset=stage.dataset.name,
         made_at=datetime.now(UTC),
@@ -174,15 +182,15 @@ def report(
         parts=parts,
         timestamp=interactions["timestamp"].to_numpy(),
         items=item_frame(item_index, items, item_images, *(view.has_value for view in views.values())),
-        curves=curves_of(gated, lightgcn, bpr_mf),
-        gated=gated,
-        lightgcn=lightgcn,
+        curves=curves_of(gated_lightgcn, lightgcn, bpr_mf),
+        gated=gated_lightgcn,
+        choice=str(choice["choice"]),
+        evaluated={name: scorer_of(model, train, others) for name, model in evaluated.items()},
         comparisons=cast(list[dict[str, Any]], board["comparisons"]),
         encoders={asset: view.about for asset, view in views.items()},
         lineage=lineage,
-        explainers={
-            name: explainer_of(model.best()[0], data) for name, model in ((BEST_MODEL, best), ("lightgcn", lightgcn))
-        },
+        explainers={name: explainer_of(model, data) for name, model in evaluated.items()}
+        | {SENT: explainer_of(sent, everything(splits, **views, item_graph=item_graph))},
         history=history,
     )
     target = stage.root.path("report", stage.dataset.name, ".html")
@@ -190,3 +198,14 @@ def report(
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
     return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
+
+
+def evaluated_models(stage: Stage, served: str) -> dict[str, SavedModels]:
+    """The evaluated model that was chosen, LightGCN beside it, and what they are blended of, by name."""
+    found: dict[str, SavedModels] = {}
+    wanted = [served, "lightgcn"]
+    for name in wanted:
+        if name not in found:
+            found[name] = read_models(stage.root.artefact(stage.manifest(name)))
+            wanted += [found[name].main.config[part] for part in ("first", "second") if part in found[name].main.config]
+    return found

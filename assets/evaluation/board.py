@@ -17,7 +17,7 @@ from storage.models import SavedModels
 
 TESTED = ("ndcg", 20)  # what p-values are of
 COMPARED = (("recall", 20), TESTED)
-REFERENCES = (PAPER_MODEL, "lightgcn", "ablation_no_gate")
+REFERENCES = (PAPER_MODEL, "lightgcn", "ablation_no_gate", "popularity", "item_knn")
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ from matplotlib.ticker import MaxNLocator
 
 from assets.evaluation.report.plots import SERIES, as_svg
 from assets.inline import inline_figure
-from models.zoo import BEST_MODEL
 from storage.io_managers import markdown
 
-PANELS = {"rows": "interactions", "seconds": "seconds of the run", "recall_at_20": f"Recall@20 of\n{BEST_MODEL}"}
+PANELS = {"rows": "interactions", "seconds": "seconds of the run", "recall_at_20": "Recall@20 of\nthe chosen model"}
 
 
 def history_figure(history: pa.Table) -> Figure:

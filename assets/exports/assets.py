@@ -10,10 +10,9 @@ from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import StageSettings
 from assets.stage import Stage
-from models.zoo import BEST_MODEL
 from storage.io_managers import Made
 from storage.publish import publishing
-from storage.releases import Promoted
+from storage.releases import SERVED_MODEL, Promoted
 from storage.tables import Embeddings
 
 EXPORT: dict[str, Any] = {
@@ -78,17 +77,26 @@ def vectors_export(
     splits: pa.Table,
     current: Promoted,
 ) -> Made:
-    """What the best gated LightGCN knows of every user and item, as Parquet, with an index of the items to search."""
+    """What the served model knows of every user and item, as Parquet, with an index of the items to search.
+
+    A model of items by items has no vectors: then there is a note in their place that says so.
+    """
     from assets.exports.vectors import Side, write_vectors
 
-    model, parts = current.models(BEST_MODEL).best()[0], Parts.of(splits)
+    model, parts = current.models(SERVED_MODEL).main, Parts.of(splits)
+    about = {name: str(model.config[name]) for name in ("model", "loss", "seed")}
+    about["model_version"] = current.release.models[SERVED_MODEL].data_version
+    target = stage.root.path(stage.asset, stage.dataset.name)
+    if "user_vectors" not in model.tensors:
+        reason = f"{about['model']} is served, which has no vectors; 'serve' names another model"
+        with publishing(target) as partial:
+            partial.mkdir()
+            (partial / "README.txt").write_text(f"Nothing was exported: {reason}.\n")
+        return Made(target, about | {"skipped": reason})
     user, item = parts.pairs(TRAIN)
     seen_users, seen_items = np.bincount(user, minlength=parts.users) > 0, np.bincount(item, minlength=parts.items) > 0
     users = Side("user", user_ids_of(interactions), model.tensors["user_vectors"], seen_users)
     items = Side("item", core_ids(item_index), model.tensors["item_vectors"], seen_items)
-    about = {name: str(model.config[name]) for name in ("model", "loss", "seed")}
-    about["model_version"] = current.release.models[BEST_MODEL].data_version
-    target = stage.root.path(stage.asset, stage.dataset.name)
     with publishing(target) as partial:
         partial.mkdir()
         write_vectors(partial, users, items, model.config["score"], about)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 TRAIN, VALIDATION, TEST = 0, 1, 2
+EVERY_PART = (TRAIN, VALIDATION, TEST)
 
 
 @dataclass(frozen=True)

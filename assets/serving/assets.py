@@ -1,26 +1,166 @@
-"""current, splits → recommendations; current, item_index, embeddings → new_item_scores."""
+"""models → model_choice → served_model, new_item_model → current → recommendations, new_item_scores."""
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import scipy.sparse as sp
+import pyarrow.compute as pc
 
-from assets.dataset import dataset_asset
+from assets.dataset import GPU, dataset_asset
 from assets.interactions.core import user_ids_of
-from assets.interactions.splits import TRAIN, Parts
-from assets.settings import RecommendationSettings
+from assets.interactions.splits import Parts
+from assets.serving.choice import candidates, choice_table, choose, in_words, margin_over_next, row_of, row_version
+from assets.serving.promotion import candidate, chosen
+from assets.settings import (
+    PromotionSettings,
+    RecommendationSettings,
+    RefitSettings,
+    ServingSettings,
+    StageSettings,
+)
 from assets.stage import Stage
-from models.zoo import BEST_MODEL, PLACING_MODEL
+from models.zoo import NAMES, PLACING_MODEL
 from storage.arrays import NearestItems
+from storage.availability import unavailable_of
+from storage.errors import InputError
 from storage.io_managers import Made
-from storage.releases import Promoted, show_recommendations
+from storage.models import SavedModels, read_configs, read_models
+from storage.releases import NEW_ITEM_MODEL, SERVED_MODEL, Promoted, find_pointer, find_release, prune
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
 
 @dataset_asset(
+    group="serving", kinds={"json"}, code_version="1", io_manager="tables", reuse=True, core_alone=True, deps=NAMES
+)
+def model_choice(stage: Stage, config: ServingSettings) -> Made:
+    """Every evaluated model by its NDCG@20 on validation, and which of them is served; the test split has no say."""
+    root = stage.root
+    trained = {name: read_configs(root.artefact(stage.manifest(name))) for name in NAMES}
+    found = candidates(trained, config.explain)
+    best = choose(found, config.serve)
+    other, margin = margin_over_next(found, best)
+    facts: dict[str, Any] = {"served": best.model, "choice": in_words(best, other, margin, config.serve)}
+    facts |= {"validation_ndcg@20": best.validation, "next_best": other, "margin": margin}
+    return Made(choice_table(found, best), facts)
+
+
+@dataset_asset(
+    group="serving",
+    kinds={"pytorch", "safetensors"},
+    code_version="1",
+    io_manager="models",
+    reuse=True,
+    core_alone=True,
+    pool=GPU,
+    parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))},
+)
+def served_model(
+    stage: Stage,
+    config: RefitSettings,
+    model_choice: pa.Table,
+    splits: pa.Table,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+    item_graph: NearestItems,
+) -> Made:
+    """The chosen model fitted anew to all interactions, train, validation and test together: what users get.
+
+    Its settings and its number of epochs are those that validation found for the evaluated model.
+    """
+    from assets.serving.refit import difference, fit_anew, forget_checkpoints
+    from assets.training.fit import everything
+
+    row = row_of(model_choice)
+    content = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings, "item_graph": item_graph}
+    data = everything(splits, **content)
+    model, seconds = fit_anew(stage, config, row["model"], row["values"], data)
+    evaluated = read_models(stage.root.artefact(stage.manifest(row["model"]))).best()[0]
+    facts = {"model": row["model"], "loss": row["loss"], "epochs": row["epochs"], "interactions": len(data.user)}
+    facts |= {"train_s": seconds, "differs_from_evaluated_by": difference(model, evaluated)}
+    return Made(SavedModels((model,)), facts, published=lambda: forget_checkpoints(stage))
+
+
+@dataset_asset(
+    group="serving",
+    kinds={"pytorch", "safetensors"},
+    code_version="1",
+    io_manager="models",
+    reuse=True,
+    core_alone=True,
+    pool=GPU,
+    parts_read={"model_choice": lambda choice, _: row_version(row_of(choice, PLACING_MODEL))},
+)
+def new_item_model(
+    stage: Stage,
+    config: RefitSettings,
+    model_choice: pa.Table,
+    splits: pa.Table,
+    item_index: pa.Table,
+    image_embeddings: Embeddings,
+    text_embeddings: Embeddings,
+) -> Made:
+    """The gated LightGCN whose items have no vector of their own, fitted anew to all interactions.
+
+    It places items that nobody has yet by their picture and text. There are such items if the setting `items` is `all`.
+    """
+    from assets.serving.refit import fit_anew, forget_checkpoints
+    from assets.training.fit import everything
+
+    if item_index["in_core"].to_numpy().all():
+        reason = "no item is outside of the core; the setting items: all numbers those with metadata alone"
+        return Made(SavedModels((), reason), {"skipped": reason})
+    row = row_of(model_choice, PLACING_MODEL)
+    data = everything(splits, image_embeddings=image_embeddings, text_embeddings=text_embeddings)
+    model, seconds = fit_anew(stage, config, PLACING_MODEL, row["values"], data)
+    facts = {"model": PLACING_MODEL, "loss": row["loss"], "epochs": row["epochs"], "train_s": seconds}
+    return Made(SavedModels((model,)), facts, published=lambda: forget_checkpoints(stage))
+
+
+@dataset_asset(
+    group="serving",
+    kinds={"json"},
+    code_version="2",
+    io_manager="releases",
+    core_alone=True,
+    deps=("model_choice", SERVED_MODEL, NEW_ITEM_MODEL),
+)
+def current(stage: Stage, config: PromotionSettings) -> Made:
+    """The release that is served: the model fitted last, unless its validation metric collapsed or it was taken back.
+
+    Recommendations, scores of new items and exported vectors read models through it.
+    """
+    root, name, choice = stage.root, stage.dataset.name, stage.manifest("model_choice").facts
+    pointer = find_pointer(root, name)
+    served = find_release(root, name, pointer.version) if pointer else None
+    models = {model: stage.manifest(model) for model in (SERVED_MODEL, NEW_ITEM_MODEL)}
+    new = candidate(name, str(choice["served"]), float(str(choice["validation_ndcg@20"])), models)
+    release = chosen(new, served, pointer, config)
+    facts = {
+        "serves": release.model,
+        "choice": choice["choice"],
+        "validation_ndcg@20": release.validation,
+        "of_the_candidate": new.validation,
+        "of_the_one_before": served.validation if served else "none",
+        "moved": served is None or release.version != served.version,
+        "taken_back": new.version != release.version,
+    }
+    return Made(release, facts, published=lambda: prune(root, name, config.keep_versions, NAMES))
+
+
+@dataset_asset(group="serving", kinds={"parquet"}, code_version="1")
+def unavailable_items(stage: Stage, config: StageSettings, raw_metadata: Path) -> Made:
+    """Items that the dataset declares unavailable: by a key of the metadata (`available`), or in a list of ids."""
+    dataset = stage.dataset
+    table, facts = unavailable_of(raw_metadata, dataset.format, dataset.available, dataset.unavailable)
+    return Made(table, facts)
+
+
+@dataset_asset(
     group="serving",
     kinds={"pytorch", "parquet"},
-    code_version="4",
+    code_version="5",
     io_manager="versions",
     reuse=True,
     core_alone=True,
@@ -31,49 +171,68 @@ def recommendations(
     splits: pa.Table,
     interactions: pa.Table,
     item_index: pa.Table,
-    interaction_graph: sp.csr_matrix,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     item_graph: NearestItems,
+    unavailable_items: pa.Table,
     current: Promoted,
 ) -> Made:
-    """The best items for every user by the best gated LightGCN, without those that the user has in train.
+    """The best items for every user by the served model, without those that the user has and those not available.
 
-    The loss is the one that was best on validation. Users of whom train knows nothing are recommended what is popular.
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
     """
     from assets.serving.on_ray import batches_on_cluster
-    from assets.serving.recommend import Recommending, explainer_of
-    from assets.training.fit import train_set
+    from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, placed_items
+    from assets.training.fit import everything
     from assets.training.scorers import scorer_of
-    from models.ranking import matrix_of
 
-    made_of = (interaction_graph, image_embeddings, text_embeddings, item_graph) if config.explain else ()
-    parts, data = train_set(splits, *made_of)
-    model = current.models(BEST_MODEL).best()[0]
-    seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
+    model = current.models(SERVED_MODEL).main
+    item_ids, explainer = item_index["item_id"].combine_chunks(), None
+    if config.explain:
+        content = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings, "item_graph": item_graph}
+        explainer = explainer_of(model, everything(splits, **content))
+        if explainer is None:
+            raise InputError(
+                f"explain asks for reasons, and {current.release.model} cannot give any; set explain for the dataset "
+                f"in the catalogue, so that a model is chosen that can, or name one by serve"
+            )
+    parts, gone = Parts.of(splits), numbers_of(unavailable_items, item_ids)
+    has = owned(parts)
+    placing, new_items = current.models(NEW_ITEM_MODEL), None
+    if config.new_items == "mixed":
+        if not placing.fits:
+            raise InputError(f"new_items is 'mixed', and {placing.skipped}")
+        found = placed_items(placing.main, item_index, image_embeddings, text_embeddings, gone)
+        new_items = NewItems(*found, most=max(1, int(config.new_item_share * config.top_k)))
     recommending = Recommending(
-        seen,
-        scorer_of(model, seen),
-        scorer_of(current.models("popularity").main, seen),
-        user_ids_of(interactions),
-        item_index["item_id"].combine_chunks(),
-        config.top_k,
-        explainer_of(model, data) if config.explain else None,
+        seen=has,
+        scorer=scorer_of(model, has),
+        user_ids=user_ids_of(interactions),
+        item_ids=item_ids,
+        top_k=config.top_k,
+        explainer=explainer,
+        unavailable=gone[gone < parts.items],
+        new_items=new_items if new_items and len(new_items.numbers) else None,
     )
     batches = batches_on_cluster(stage, recommending) if stage.compute.on_ray else recommending.batches()
     rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], batches)
-    known = int((np.diff(seen.indptr) > 0).sum())
-    facts = {"model": BEST_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
-    facts |= {"users_by_the_model": known, "users_by_popularity": parts.users - known}
+    facts = {"model": current.release.model, "loss": model.config["loss"], "score": model.config["score"]}
+    facts |= {"users": parts.users, "unavailable_items": len(gone)}
+    facts |= {"new_items": len(new_items.numbers) if new_items else 0}
     about = {"release": current.release.version}  # its own version, though another release recommend the same
-    return Made(rows, facts, about, published=lambda: show_recommendations(stage.root, stage.dataset.name))
+    return Made(rows, facts, about)
+
+
+def numbers_of(listed: pa.Table, item_ids: pa.Array) -> np.ndarray:
+    """The numbers of the items of a table, int64, sorted; those that have none are left out."""
+    found = pc.is_in(item_ids, value_set=listed["item_id"].combine_chunks())
+    return np.flatnonzero(found.to_numpy(zero_copy_only=False))
 
 
 @dataset_asset(
     group="serving",
     kinds={"pytorch", "parquet"},
-    code_version="1",
+    code_version="2",
     reuse=True,
 )
 def new_item_scores(
@@ -84,22 +243,26 @@ def new_item_scores(
     item_index: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
+    unavailable_items: pa.Table,
     current: Promoted,
 ) -> Made:
-    """The best of the items outside of the core for every user with train items: new ones, placed by their content.
+    """The best of the items that nobody has yet for every user: they are placed by their content.
 
-    The model is the gated LightGCN whose items have no vector of their own, so that a picture and a text are all that
-    it takes. Items are only there if the setting `items` is `all`.
+    Items are only there if the setting `items` is `all`.
     """
-    from assets.serving.recommend import new_item_batches, placed_new_items
+    from assets.serving.recommend import new_item_batches, placed_items
 
-    parts = Parts.of(splits)
-    model = current.models(PLACING_MODEL).best()[0]
-    new, scorer = placed_new_items(model, item_index, image_embeddings, text_embeddings)
-    users = np.unique(parts.pairs(TRAIN)[0]).astype(np.int64)
-    ids = user_ids_of(interactions), item_index["item_id"].combine_chunks().take(pa.array(new))
+    parts, models = Parts.of(splits), current.models(NEW_ITEM_MODEL)
+    if not models.fits:
+        return Made(SCHEMAS["new_item_scores"].empty_table(), {"skipped": models.skipped, "new_items": 0})
+    item_ids = item_index["item_id"].combine_chunks()
+    gone = numbers_of(unavailable_items, item_ids)
+    new, scorer, _ = placed_items(models.main, item_index, image_embeddings, text_embeddings, gone)
+    users = np.arange(parts.users)
+    ids = user_ids_of(interactions), item_ids.take(pa.array(new))
     rows = pa.RecordBatchReader.from_batches(
         SCHEMAS["new_item_scores"], new_item_batches(scorer, users, parts.users, ids, config.top_k)
     )
-    facts = {"model": PLACING_MODEL, "loss": model.config["loss"], "score": model.config["score"]}
+    config_of = models.main.config
+    facts = {"model": PLACING_MODEL, "loss": config_of["loss"], "score": config_of["score"]}
     return Made(rows, facts | {"new_items": len(new)})

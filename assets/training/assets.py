@@ -1,4 +1,4 @@
-"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model → current, those that are served."""
+"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model."""
 
 import shutil
 import time
@@ -9,25 +9,22 @@ import pyarrow as pa
 import scipy.sparse as sp
 
 from assets.dataset import GPU, dataset_asset
-from assets.interactions.splits import TRAIN, VALIDATION, Parts
+from assets.interactions.splits import VALIDATION, Parts
 from assets.settings import (
     EaseSettings,
     ItemKnnSettings,
     ModelSettings,
-    PromotionSettings,
     StageSettings,
     TuningSettings,
 )
 from assets.stage import Stage
 from assets.training.configured import chosen_version, tuned_values
 from assets.training.inputs import inputs_of
-from assets.training.promotion import MEASURED, candidate, chosen
 from models.spaces import searched_version
-from models.zoo import BEST_MODEL, COUNTED, LEARNED, SERVED, Kind
+from models.zoo import BEST_MODEL, COUNTED, LEARNED, Kind
 from storage.arrays import NearestItems
 from storage.io_managers import Made
 from storage.models import SavedModels
-from storage.releases import find_pointer, find_release, prune
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -40,7 +37,6 @@ MODEL: dict[str, Any] = {
     "core_alone": True,
 }
 TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
-NAMES = (*LEARNED, *COUNTED, "blend")
 
 
 @dataset_asset(
@@ -100,14 +96,13 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
 learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
 
 
-@dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
+@dataset_asset(**MODEL | {"code_version": "3"}, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
 def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
-    from assets.training.closed import made_of, popularity_of
-    from models.ranking import matrix_of
+    from assets.training.closed import made_of, popular
+    from assets.training.held_out import HeldOut
 
-    started, parts = time.perf_counter(), Parts.of(splits)
-    models = popularity_of(matrix_of(*parts.pairs(TRAIN), parts.users, parts.items))
-    return made_of(models, time.perf_counter() - started)
+    started = time.perf_counter()
+    return made_of(popular(HeldOut.of(Parts.of(splits), VALIDATION)), time.perf_counter() - started)
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
@@ -139,24 +134,3 @@ def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: Saved
         trained = (cast(dict[str, float], stage.manifest(name).facts["train_s"])[one] for name, one in parts)
         facts["train_s"][fit.name] += sum(trained)
     return made
-
-
-@dataset_asset(group="training", kinds={"json"}, code_version="1", io_manager="releases", core_alone=True, deps=SERVED)
-def current(stage: Stage, config: PromotionSettings) -> Made:
-    """The models that are served: those trained last, unless their validation metric collapsed or they were taken back.
-
-    Recommendations, report and exports read models through it.
-    """
-    root, name = stage.root, stage.dataset.name
-    pointer = find_pointer(root, name)
-    served = find_release(root, name, pointer.version) if pointer else None
-    new = candidate(name, {model: stage.manifest(model) for model in SERVED})
-    release = chosen(new, served, pointer, config)
-    facts = {
-        MEASURED: release.validation,
-        "of_the_candidate": new.validation,
-        "of_the_one_before": served.validation if served else "none",
-        "moved": served is None or release.version != served.version,
-        "taken_back": new.version != release.version,
-    }
-    return Made(release, facts, published=lambda: prune(root, name, config.keep_versions))

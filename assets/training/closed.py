@@ -15,7 +15,7 @@ from assets.settings import EaseSettings, ItemKnnSettings
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.closed_form import Blend, Ease, ItemKnn, ZScores
-from models.ranking import BLOCK_USERS, Scorer
+from models.ranking import BLOCK_USERS, Scorer, Vectors
 from models.spaces import COUNTED_SPACES
 from storage.io_managers import Made
 from storage.models import SavedModel, SavedModels
@@ -26,17 +26,17 @@ COUNTED_SCORERS: dict[str, Callable[..., Ease | ItemKnn]] = {"ease": Ease.fit, "
 DENSE = {"ease"}  # models that hold an array of items × items
 
 
-def counted(model: str, tensors: dict[str, np.ndarray], **facts: Any) -> SavedModels:
+def counted(model: str, tensors: dict[str, np.ndarray], **facts: Any) -> SavedModel:
     """The one fit of a model without a loss and a seed."""
     config = {"model": model, "kind": model, "loss": "none", "seed": 0, "score": "dot", "device": "cpu", **facts}
-    return SavedModels((SavedModel(tensors, config),))
+    return SavedModel(tensors, config)
 
 
-def popularity_of(train: sp.csr_matrix) -> SavedModels:
+def popularity_of(train: sp.csr_matrix, **facts: Any) -> SavedModel:
     """Vectors of length 1: everybody's is 1, an item's is how often it is in train."""
     counts = np.asarray(train.sum(axis=0), np.float32).reshape(-1, 1)
     tensors = {"user_vectors": np.ones((train.shape[0], 1), np.float32), "item_vectors": counts}
-    return counted("popularity", tensors, kind="vectors")
+    return counted("popularity", tensors, kind="vectors", **facts)
 
 
 def counted_model(
@@ -49,18 +49,28 @@ def counted_model(
     free = {name: value for name, value in tuned.items() if name not in config.model_fields_set}
     started = time.perf_counter()
     fit = counted_fit(model, HeldOut.of(parts, VALIDATION), config.model_dump() | free)
-    return made_of(fit, time.perf_counter() - started)
+    return made_of(SavedModels((fit,)), time.perf_counter() - started)
 
 
-def counted_fit(model: str, validation: HeldOut, settings: Mapping[str, Any]) -> SavedModels:
+def popular(validation: HeldOut) -> SavedModels:
+    """Popularity in the train part of `validation`, and how well it ranks the rest."""
+    fit = popularity_of(validation.train)
+    ndcg = validation.ndcg(Vectors(fit.tensors["user_vectors"], fit.tensors["item_vectors"]))
+    return SavedModels((popularity_of(validation.train, **{"validation_ndcg@20": ndcg}),))
+
+
+def counted_fit(model: str, validation: HeldOut, settings: Mapping[str, Any]) -> SavedModel:
     """EASE or ItemKNN by name, fitted to the train part of `validation` with its own ones of `settings`."""
     values = {name: settings[name] for name in COUNTED_SPACES[model]}
     scorer = COUNTED_SCORERS[model](validation.train, **values)
+    return counted(model, weights_of(scorer), **values, **{"validation_ndcg@20": validation.ndcg(scorer)})
+
+
+def weights_of(scorer: Ease | ItemKnn) -> dict[str, np.ndarray]:
+    """The arrays that a model of items by items is kept as."""
     if isinstance(scorer, Ease):
-        tensors = {"weights": scorer.weights}
-    else:
-        tensors = {name: getattr(scorer.weights, name) for name in ("data", "indices", "indptr")}
-    return counted(model, tensors, **values, **{"validation_ndcg@20": validation.ndcg(scorer)})
+        return {"weights": scorer.weights}
+    return {name: getattr(scorer.weights, name) for name in ("data", "indices", "indptr")}
 
 
 def made_of(models: SavedModels, seconds: float) -> Made:

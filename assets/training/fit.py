@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.interactions.splits import TRAIN, VALIDATION, Parts
+from assets.interactions.splits import EVERY_PART, TRAIN, VALIDATION, Parts
 from assets.settings import ModelSettings
 from assets.stage import Stage
 from assets.training.configured import configured, tuned_values
@@ -20,6 +21,7 @@ from models.device import device_of
 from models.fitting import Content, TrainSet, fit
 from models.fusion import Modality
 from models.launching import team_of
+from models.propagation import normalised_adjacency
 from models.ranking import Vectors
 from models.recommender import VectorModel
 from models.sharding import can_be_shared
@@ -38,8 +40,14 @@ def train_set(
     image_embeddings: Embeddings | None = None,
     text_embeddings: Embeddings | None = None,
     item_graph: NearestItems | None = None,
+    learned_from: tuple[int, ...] = (TRAIN,),
 ) -> tuple[Parts, TrainSet]:
-    """The parts of the data, and train with what else models learn from; content is that of the items of the core."""
+    """The parts of the data, and what models learn from; content is that of the items of the core.
+
+    Args:
+        interaction_graph: of the interactions `learned_from`; None serves models without layers.
+        learned_from: the parts of the data whose interactions are learned from.
+    """
     parts, content = Parts.of(splits), None
     if image_embeddings is not None and text_embeddings is not None:
         visual, textual = (
@@ -48,7 +56,18 @@ def train_set(
         )
         nearest = (item_graph.visual[: parts.items], item_graph.textual[: parts.items]) if item_graph else (None, None)
         content = Content(visual, textual, *nearest)
-    return parts, TrainSet(*parts.pairs(TRAIN), parts.users, parts.items, interaction_graph, content)
+    return parts, TrainSet(*parts.pairs(*learned_from), parts.users, parts.items, interaction_graph, content)
+
+
+def everything(splits: pa.Table, **content: Any) -> TrainSet:
+    """All interactions to learn from, with their graph: what a model is fitted to that is served, not evaluated.
+
+    Args:
+        content: see `train_set`.
+    """
+    data = train_set(splits, **content, learned_from=EVERY_PART)[1]
+    adjacency = normalised_adjacency(data.user, data.item, data.users, data.items)
+    return replace(data, adjacency=adjacency)
 
 
 def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Table, **inputs: Any) -> Made:
@@ -103,20 +122,32 @@ def on_processors(training: TrainerConfig) -> TrainerConfig:
 
 
 def fit_by_ray(
-    stage: Stage, processes: int, made_of: RecommenderConfig, training: TrainerConfig, checkpoint: FileCheckpoint
+    stage: Stage,
+    processes: int,
+    made_of: RecommenderConfig,
+    training: TrainerConfig,
+    checkpoint: FileCheckpoint,
+    model: str | None = None,
+    on_everything: bool = False,
 ) -> tuple[SavedModel, float]:
-    """What `fit_one` gives, by as many workers of a Ray cluster."""
+    """What `fit_one` gives, by as many workers of a Ray cluster.
+
+    Args:
+        model: its name; that of the asset by default.
+        on_everything: whether all interactions are learned from, and nothing is validated.
+    """
     from assets.training.shared import Task, by_ray
 
     out = checkpoint.path.with_suffix("")
     task = Task(
         root=stage.root.root,
         dataset=stage.dataset.name,
-        model=stage.asset,
+        model=model or stage.asset,
         made_of=made_of,
         training=training,
         out=out,
         checkpoint=checkpoint.path,
+        on_everything=on_everything,
     )
     facts = by_ray(task, processes, stage.compute)
     return read_models(Path(facts["path"])).main, facts["seconds"]
@@ -127,16 +158,20 @@ def descend(
     made_of: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
-    validation: HeldOut,
+    validation: HeldOut | None,
     checkpoint: FileCheckpoint | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[VectorModel, History]:
-    """One training that stops early on validation, as one rank of a team goes through it; see `models.fitting.fit`."""
+    """One training that stops early on validation, as one rank of a team goes through it; see `models.fitting.fit`.
+
+    Without validation it ends after `training.max_epochs`.
+    """
 
     def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
+        assert validation is not None
         return validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score), team)
 
-    return fit(made_of, training, data, validate, on_epoch, checkpoint, team)
+    return fit(made_of, training, data, validate if validation else None, on_epoch, checkpoint, team)
 
 
 def fit_one(
@@ -144,7 +179,7 @@ def fit_one(
     made_of: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
-    validation: HeldOut,
+    validation: HeldOut | None,
     checkpoint: FileCheckpoint | None = None,
     on_epoch: Callable[[], None] = lambda: None,
     team: Alone = ALONE,
@@ -178,11 +213,12 @@ def saved_model(
         **training.model_dump(exclude={"device"}),
         "device": device_of(training.device).type,
         "best_epoch": history.best_epoch,
-        "validation_ndcg@20": history.best_value,
         "collision_rate": history.collision_rate[-1],
         "loss_curve": history.loss,
         "validation_curve": history.validation,
     }
+    if history.validation:
+        config["validation_ndcg@20"] = history.best_value
     return SavedModel(tensors, config)
 
 

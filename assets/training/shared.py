@@ -28,11 +28,12 @@ from assets.interactions.splits import VALIDATION
 from assets.settings import ModelSettings
 from assets.stage import common_numbering, refuse_failed
 from assets.training.configured import configured, tuned_values
-from assets.training.fit import descend, on_processors, saved_model, train_set
+from assets.training.fit import descend, everything, on_processors, saved_model, train_set
 from assets.training.held_out import HeldOut
 from assets.training.inputs import inputs_of
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.errors import ModelError
+from models.fitting import TrainSet
 from models.team import TIMEOUT_S, Team, joined
 from models.zoo import LEARNED
 from storage.arrays import NearestItems
@@ -51,6 +52,7 @@ class Task(BaseModel):
         root: the data root, which all of them see.
         out: a folder for the trained model; checkpoint: a file that a training broken off goes on from.
         timeout_s: a process that waits longer for another gives up.
+        on_everything: whether all interactions are learned from, and nothing is validated.
     """
 
     root: Path
@@ -61,6 +63,7 @@ class Task(BaseModel):
     out: Path
     checkpoint: Path | None = None
     timeout_s: float = TIMEOUT_S
+    on_everything: bool = False
 
     @field_validator("root", "out", "checkpoint")
     @classmethod
@@ -70,9 +73,7 @@ class Task(BaseModel):
 
 def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -> dict[str, Any] | None:
     """Train as one rank of a team; at rank 0 publish the model, and say where it is and what was exchanged."""
-    kinds = inputs_of(LEARNED[task.model])
-    del kinds["tuning"]
-    parts, data = train_set(**published(DataRoot(task.root), task.dataset, kinds))
+    data, validation = data_of(task)
     checkpoint = FileCheckpoint(task.checkpoint) if task.checkpoint else None
     given = (task.made_of, task.training, data)
     epochs = 0  # of this process: history has those before it, too
@@ -82,7 +83,7 @@ def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -
         epochs += 1
         on_epoch()
 
-    model, history = descend(team, *given, HeldOut.of(parts, VALIDATION), checkpoint, counted)
+    model, history = descend(team, *given, validation, checkpoint, counted)
     if team.rank:
         return None
     fit = saved_model(task.model, *given, model, history)
@@ -95,6 +96,17 @@ def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -
         "bytes_a_step": {what: team.sent[what] / steps for what in Team.IN_A_STEP if steps and what in team.sent},
         "bytes": dict(team.sent),
     }
+
+
+def data_of(task: Task) -> tuple[TrainSet, HeldOut | None]:
+    """What a task learns from, and what it validates on."""
+    kinds = inputs_of(LEARNED[task.model])
+    del kinds["tuning"]
+    if task.on_everything:
+        kinds.pop("interaction_graph", None)
+        return everything(**published(DataRoot(task.root), task.dataset, kinds)), None
+    parts, data = train_set(**published(DataRoot(task.root), task.dataset, kinds))
+    return data, HeldOut.of(parts, VALIDATION)
 
 
 def published(root: DataRoot, dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.interactions.splits import TRAIN, Parts
-from models.explaining import Explainer
+from models.explaining import Explainer, ItemExplainer
+from models.ranking import Scorer
 from storage.layout import Manifest
 from storage.models import SavedModel, SavedModels
+
+SENT = "what is sent"  # of the model that is fitted to all interactions
 
 
 @dataclass(frozen=True)
@@ -27,11 +30,13 @@ class Findings:
         timestamp: int64 [interactions], ms since the epoch, of the rows of `parts`.
         items: one row an item number, as `item_frame` makes it.
         curves: fits whose training is drawn, by the name to show.
-        gated: the gated LightGCN; lightgcn: what its successor's recommendations stand beside.
+        gated: the gated LightGCN.
+        choice: which model is served, and why, as a sentence.
+        evaluated: what scores by the evaluated models whose lists are shown, the served one first, by name.
         comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
         encoders: facts of the embedding tables by asset.
         lineage: manifests of everything upstream, sources first.
-        explainers: by model, what takes the scores of its recommendations apart.
+        explainers: of these and of what is SENT, what takes the scores of recommendations apart, if anything does.
         history: the table of that name, with this run.
     """
 
@@ -47,11 +52,12 @@ class Findings:
     items: pd.DataFrame
     curves: Mapping[str, SavedModel]
     gated: SavedModels
-    lightgcn: SavedModels
+    choice: str
+    evaluated: Mapping[str, Scorer]
     comparisons: Sequence[Mapping[str, Any]]
     encoders: Mapping[str, Mapping[str, str]]
     lineage: Sequence[Manifest]
-    explainers: Mapping[str, Explainer]
+    explainers: Mapping[str, Explainer | ItemExplainer | None]
     history: pa.Table
 
     def manifest(self, asset: str) -> Manifest:

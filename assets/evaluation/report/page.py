@@ -46,6 +46,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     return environment.get_template("report.html.j2").render(
         dataset=findings.dataset,
         made_at=findings.made_at,
+        choice=findings.choice,
         paper_model=PAPER_MODEL,
         split_rule=findings.leaderboard["split_rule"].iloc[0],
         **_content(findings),

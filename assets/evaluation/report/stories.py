@@ -1,4 +1,4 @@
-"""Some users: what they have, and what two models recommend to them, side by side."""
+"""Some users: what they have, what evaluated models recommend to them, and what is sent to them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,17 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.evaluation.report.cards import Card, Cards
-from assets.evaluation.report.findings import Findings, names_of
+from assets.evaluation.report.findings import SENT, Findings, names_of
 from assets.interactions.splits import TEST, TRAIN, Parts
-from assets.training.scorers import scorer_of
-from models.explaining import Explainer
-from models.ranking import matrix_of, rank
-from models.zoo import BEST_MODEL
-from storage.models import SavedModel
+from models.explaining import Explainer, ItemExplainer
+from models.ranking import Scorer, matrix_of, rank
 from storage.text import shortened
 
 SHOWN_ITEMS = 8
 BECAUSE, TITLE_CHARACTERS = 2, 40
+NEW = "new: placed by its picture and its text"
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,8 @@ class Told:
     Attributes:
         history: numbers of the latest train items, the latest first; known: how many there are in all.
         wanted: numbers of the items in the user's test part.
-        recommended: numbers of items by model, the best first; why: of each of them, what it rests on.
+        recommended: numbers of items by model, and of what is SENT, the best first; why: of each of them, what it rests
+            on, "" where nothing says it.
     """
 
     number: int
@@ -46,23 +45,23 @@ class Told:
 
 @dataclass(frozen=True)
 class Story:
-    """One user as the page shows it; a model's recommendations come with the number of hits among them."""
+    """One user as the page shows it; an evaluated model's recommendations come with the number of hits among them."""
 
     number: int
     history: list[Card]
     known: int
     wanted: int
-    recommended: list[tuple[str, list[Card], int]]
+    recommended: list[tuple[str, list[Card], int | None]]
 
 
 def told(findings: Findings, count: int) -> list[Told]:
-    """`count` users with what they have and what BEST_MODEL and LightGCN recommend to them."""
+    """`count` users with what they have, what evaluated models recommend to them, and what is sent to them."""
     parts = findings.parts
     users = some_users(parts, count)
     by_model: dict[str, Mapping[int, list[int]]] = {
-        BEST_MODEL: published(findings.recommendations, findings.user_ids, findings.items, users),
-        "lightgcn": ranked(findings.lightgcn.best()[0], parts, users),
+        name: ranked(scorer, parts, users) for name, scorer in findings.evaluated.items()
     }
+    by_model[SENT] = published(findings.recommendations, findings.user_ids, findings.items, users)
     titles = names_of(findings.items)
     found = []
     for number in users.tolist():
@@ -72,20 +71,29 @@ def told(findings: Findings, count: int) -> list[Told]:
         wanted = parts.item[theirs & (parts.split == TEST)].tolist()
         recommended = {model: ranking[number] for model, ranking in by_model.items()}
         why = {
-            model: reasons(findings.explainers[model], number, ranking, titles)
+            model: reasons(findings.explainers[model], number, ranking, titles, parts.items)
             for model, ranking in recommended.items()
         }
         found.append(Told(number, parts.item[latest].tolist(), len(train), frozenset(wanted), recommended, why))
     return found
 
 
-def reasons(explainer: Explainer, user: int, items: list[int], titles: Sequence[str]) -> list[str]:
-    """What each of a user's recommendations rests on: the items of the history and the view that weighed most."""
-    if not items:
-        return []
-    found = explainer.reasons(np.array([user]), np.array([items]), BECAUSE)
-    rows = zip(found.because[0], found.visual[0], found.textual[0], found.score[0], strict=True)
-    return [rests_on([titles[item] for item in because if item >= 0], *parts) for because, *parts in rows]
+def reasons(
+    explainer: Explainer | ItemExplainer | None, user: int, items: list[int], titles: Sequence[str], core: int
+) -> list[str]:
+    """What each of a user's recommendations rests on: the items of the history and the view that weighed most.
+
+    Items that nobody has, whose numbers are not below `core`, are placed by their content alone.
+    """
+    if not items or explainer is None:
+        return [NEW if item >= core else "" for item in items]
+    known = [item if item < core else -1 for item in items]
+    found = explainer.reasons(np.array([user]), np.array([known]), BECAUSE)
+    rows = zip(known, found.because[0], found.visual[0], found.textual[0], found.score[0], strict=True)
+    return [
+        NEW if item < 0 else rests_on([titles[other] for other in because if other >= 0], *parts)
+        for item, because, *parts in rows
+    ]
 
 
 def rests_on(because: list[str], visual: float, textual: float, score: float) -> str:
@@ -127,10 +135,10 @@ def published(
     return {int(user): by_id.get(user_id, []) for user, user_id in zip(users, ids.to_pylist(), strict=True)}
 
 
-def ranked(model: SavedModel, parts: Parts, users: np.ndarray) -> dict[int, list[int]]:
+def ranked(scorer: Scorer, parts: Parts, users: np.ndarray) -> dict[int, list[int]]:
     """The first items that a model ranks for some users, by user number; what they have in train is left out."""
     seen = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items)
-    best = rank(scorer_of(model, seen), users, seen, SHOWN_ITEMS).items
+    best = rank(scorer, users, seen, SHOWN_ITEMS).items
     return {int(user): [int(item) for item in row if item >= 0] for user, row in zip(users, best, strict=True)}
 
 
@@ -146,10 +154,10 @@ def stories(found: Sequence[Told], cards: Cards) -> list[Story]:
                 (
                     model,
                     [
-                        cards.of(item, hit=item in user.wanted, why=why)
+                        cards.of(item, hit=item in user.wanted, why=why or None)
                         for item, why in zip(items, user.why[model], strict=True)
                     ],
-                    sum(item in user.wanted for item in items),
+                    sum(item in user.wanted for item in items) if model != SENT else None,
                 )
                 for model, items in user.recommended.items()
             ],

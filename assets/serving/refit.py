@@ -1,0 +1,86 @@
+"""Fits a model anew to all interactions, with the settings and the number of epochs that validation found."""
+
+import shutil
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from assets.settings import RefitSettings
+from assets.stage import Stage
+from assets.training.closed import COUNTED_SCORERS, counted, popularity_of, weights_of
+from assets.training.fit import descend, fit_by_ray, fit_one, on_processors
+from assets.training.scorers import packed
+from models.config import RecommenderConfig, TrainerConfig
+from models.fitting import TrainSet
+from models.launching import team_of
+from models.ranking import matrix_of
+from models.sharding import can_be_shared
+from models.zoo import LEARNED
+from storage.models import FileCheckpoint, SavedModel
+
+
+def fit_anew(
+    stage: Stage, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
+) -> tuple[SavedModel, float]:
+    """A model of any family fitted to `data`, and the seconds that it took.
+
+    Args:
+        values: see `assets.serving.choice.Candidate.settings`.
+        data: all interactions, see `assets.training.fit.everything`.
+    """
+    if model in LEARNED:
+        return learned_anew(stage, config, model, values, data)
+    started = time.perf_counter()
+    if model == "blend":
+        parts = [dict(values[part]) for part in ("first", "second")]
+        first, second = (fit_anew(stage, config, part.pop("model"), part, data)[0] for part in parts)
+        return packed(first, second, values["weight"]), time.perf_counter() - started
+    train = matrix_of(data.user, data.item, data.users, data.items)
+    if model == "popularity":
+        return popularity_of(train), time.perf_counter() - started
+    tensors = weights_of(COUNTED_SCORERS[model](train, **values))
+    return counted(model, tensors, **values), time.perf_counter() - started
+
+
+def learned_anew(
+    stage: Stage, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
+) -> tuple[SavedModel, float]:
+    """A learned model after as many epochs as validation chose; one that was broken off goes on where it was."""
+    made_of = RecommenderConfig.model_validate(values)
+    training = TrainerConfig.model_validate({**values, "device": config.device})
+    processes = config.processes if can_be_shared(made_of) else 1
+    if processes > 1:
+        training = on_processors(training)
+    by_ray = processes > 1 and stage.compute.on_ray
+    folder = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints" / stage.dataset.name
+    kept = folder / stage.asset
+    checkpoint = FileCheckpoint(kept / f"{model}-{stage.fingerprint}.safetensors")
+    given = (made_of, training, data, None, checkpoint)
+    with stage.progress(training.max_epochs, "epochs") as progress:
+        if by_ray:
+            saved, seconds = fit_by_ray(stage, processes, made_of, training, checkpoint, model, on_everything=True)
+            progress.advance(training.max_epochs)
+        else:
+            with team_of(processes, descend, *given) as team:
+                saved, seconds = fit_one(model, *given, progress.advance, team)
+    return saved, seconds
+
+
+def forget_checkpoints(stage: Stage) -> None:
+    """Delete what a fit that has ended would have gone on from."""
+    for work in (stage.root.root / ".work", stage.root.work):
+        shutil.rmtree(work / "checkpoints" / stage.dataset.name / stage.asset, ignore_errors=True)
+
+
+def difference(served: SavedModel, evaluated: SavedModel) -> float | None:
+    """How far the items of the served model lie from those of the evaluated one: ‖A − B‖ / ‖B‖ of their vectors.
+
+    None where a model has no vectors of items, or weights of items by items, of the same shape.
+    """
+    for name in ("item_vectors", "weights"):
+        one, other = served.tensors.get(name), evaluated.tensors.get(name)
+        if one is not None and other is not None and one.shape == other.shape:
+            return float(np.linalg.norm(one - other)) / max(float(np.linalg.norm(other)), 1e-12)
+    return None
