@@ -17,16 +17,18 @@ override export DAGSTER_HOME := $(shell $(PYTHON) -c '$(HOME_OF)' '$(subst ','\'
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter
 
-.PHONY: help run run-all ui doctor restore rollback catch-up test test-integration test-long lint audit check bench collect clean home
+.PHONY: help run run-all ui doctor restore rollback catch-up variants forget test test-integration test-long lint audit check bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report"
+	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report; with CONFIG='{…}', as a variant"
 	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
 	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000, the reports on port 3001"
 	@echo "make doctor                 clear away what runs left behind whose process is gone (make run and make ui do it too)"
 	@echo "make catch-up [DATASET=…]   make what is out of date, of one dataset or of all enabled ones"
 	@echo "make rollback DATASET=…     serve the models and recommendations before the ones that are served now"
+	@echo "make variants DATASET=…     what runs with settings of their own have made beside what is published"
+	@echo "make forget DATASET=…       delete a variant (DATASET@VARIANT), or all of them"
 	@echo "make restore DATASET=…      put back the table before one that failed a check"
 	@echo "make test                   the tests of this process alone, in minutes"
 	@echo "make test-integration       the tests with servers and processes; KIND=browser, disk, docs, postgres, process, ray or s3"
@@ -43,6 +45,7 @@ run-all: SELECT := *
 run run-all: home doctor
 	@$(COMMAND) check $(DATASET)
 	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) \
+		$(if $(CONFIG),--config-json '$(subst ','\'',$(CONFIG))') \
 		|| { $(COMMAND) why $(DATASET); exit 1; }
 	@$(COMMAND) show $(DATASET)
 
@@ -85,7 +88,7 @@ bench: .venv/.test
 doctor: home
 	@$(COMMAND) doctor
 
-restore rollback: home
+restore rollback variants forget: home
 	@$(COMMAND) $@ $(DATASET)
 
 catch-up: home doctor

@@ -12,7 +12,7 @@ from assets.checking import dataset_check
 from assets.interactions.kcore import distinct
 from assets.interactions.splits import TRAIN
 from storage.io_managers import WITHOUT_DATA
-from storage.rejects import RejectCounts, rejects_path
+from storage.rejects import RejectCounts, rejects_of
 from storage.statuses import NOBODY_PROMISED, OK
 from storage.tables import Embeddings
 
@@ -50,7 +50,7 @@ def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetC
     """
     root = context.resources.data_root
     manifest = root.manifest(asset, context.partition_key)
-    path = rejects_path(root, asset, context.partition_key)
+    path = rejects_of(root, manifest)
     counts = RejectCounts(path)
     rate, most = counts.rate(manifest.rows), manifest.recipe.settings["max_reject_rate"]
     read = manifest.rows + counts.duplicates + counts.rejected
@@ -83,7 +83,7 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """No field has more values of a shape that is not known than `max_not_read_rate`; what is noise is left aside."""
     root = context.resources.data_root
     manifest = root.manifest("items", context.partition_key)
-    path = rejects_path(root, "items", context.partition_key)
+    path = rejects_of(root, manifest)
     counts = RejectCounts(path)
     unread = counts.unexpected
     most = manifest.recipe.settings["max_not_read_rate"]

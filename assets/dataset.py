@@ -21,13 +21,14 @@ from assets.stage import GUARDS, Stage, common_numbering, refuse_failed
 from models.errors import ModelError
 from storage.catalogue import load_catalogue
 from storage.errors import InputError, OutOfReachError
-from storage.io_managers import Basis, Made, Product, as_failure, manifest_metadata, shown_facts
+from storage.io_managers import Basis, Made, Product, as_failure, manifest_metadata, shown_facts, shown_version
 from storage.layout import Manifest, Recipe
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
 # Settings that change how an artefact is made, but not what it is.
-IMMATERIAL = {"force", "device", "processes", "image_batch", "image_workers", "text_batch"}
+IMMATERIAL = {"force", "promote", "retune", "warm_start", "device", "processes", "image_batch", "image_workers"}
+IMMATERIAL |= {"text_batch"}
 
 WHOLE, CORE = "item_index", "the core"  # of the items: what integer ids may count by
 GPU = "gpu"  # the pool of what a GPU does where there is one
@@ -84,7 +85,8 @@ def dataset_asset(
                 parts = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
                 more = outside(in_force) if outside else {}
                 basis = _basis(context, stage, code_version, in_force, more, parts, core_alone)
-                last = stage.root.find_sound(stage.asset, stage.dataset.name) if reuse else None
+                reusable = reuse or bool(stage.root.variant)  # a variant makes what its settings change, and no more
+                last = stage.root.find_sound(stage.asset, stage.dataset.name) if reusable else None
                 if last and last.recipe == basis.recipe and not in_force.force:
                     return _used_again(context, stage, last, basis)
                 value = function(replace(stage, recipe=basis.recipe), in_force, **loaded)
@@ -155,7 +157,7 @@ def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest,
         stage.root.write_manifest(now)
     return dg.MaterializeResult(
         metadata={**manifest_metadata(stage.root, now), "reused": True},
-        data_version=dg.DataVersion(now.data_version),
+        data_version=shown_version(stage.root, now),
     )
 
 

@@ -9,6 +9,8 @@ from assets.settings import ALL_SETTINGS, StageSettings
 from storage.catalogue import Dataset, closest_to, first_mistake
 from storage.errors import InputError
 
+OF_A_RUN = {"force", "promote"}  # settings that no catalogue has
+
 Settings = TypeVar("Settings", bound=StageSettings)
 
 
@@ -16,13 +18,13 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
     """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
 
     Raises:
-        InputError: the catalogue names a setting that no asset has (`force` belongs to a run alone), or gives a value
-            that does not fit.
+        InputError: the catalogue names a setting that no asset has (`force` and `promote` belong to a run alone), or
+            gives a value that does not fit.
     """
-    known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - {"force"}
+    known = {name for settings in ALL_SETTINGS for name in settings.model_fields} - OF_A_RUN
     for name in dataset.settings:
-        if name == "force":
-            raise InputError("the catalogue's settings have 'force', which belongs to the config of one run")
+        if name in OF_A_RUN:
+            raise InputError(f"the catalogue's settings have {name!r}, which belongs to the config of one run")
         if name not in known:
             raise InputError(f"the catalogue's settings have {name!r}, which no asset has{closest_to(name, known)}")
     from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}

@@ -23,6 +23,9 @@ class StageSettings(dg.Config):
     """What every asset can be told."""
 
     force: bool = Field(False, description="Make it again even if nothing has changed.")
+    promote: bool = Field(
+        False, description="Let what a run's own settings make take the place of what is published and served."
+    )
 
 
 class TunedSettings(StageSettings):
@@ -180,6 +183,11 @@ class TuningSettings(LearnedSettings):
 
     tuning_trials: int = Field(16, ge=0, description="Configurations tried a model and loss; 0: defaults.")
     tuning_seconds: float = Field(600, gt=0, description="Seconds of the search for one model and loss.")
+    retune: Literal["never", "new_core", "monthly", "always"] = Field(
+        "new_core",
+        description="When a new dump is searched anew: never; when its core has changed by a fifth or the search is "
+        "older than 90 days (new_core), or 30 (monthly); or always.",
+    )
     tuning_seed: int = Field(0, ge=0, description="Seed of what is tried.")
     max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
 
@@ -189,6 +197,9 @@ class ModelSettings(LearnedSettings):
 
     seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
     processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
+    warm_start: bool = Field(
+        True, description="Begin from the version before of the model, where settings and the order of time allow it."
+    )
 
     @field_validator("processes")
     @classmethod
@@ -287,6 +298,7 @@ class PromotionSettings(StageSettings):
     max_validation_drop: float = Field(
         0.3, ge=0, le=1, description="A model is refused that reaches less of the promoted one's validation NDCG@20."
     )
+    keep_variants: int = Field(5, ge=1, description="Variants by runs with settings of their own that are kept.")
     keep_versions: int = Field(3, ge=1, description="Promoted generations, and versions of a model, that are kept.")
 
 

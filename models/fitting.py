@@ -18,6 +18,7 @@ from models.recommender import Recommender, VectorModel
 from models.sharding import SharedCheckpoint, axes_of, shard, unshard
 from models.team import ALONE, Alone, Team
 from models.trainer import Checkpoint, History, Validate, train
+from models.warm_start import WarmStart
 
 
 @dataclass(frozen=True)
@@ -94,13 +95,17 @@ def fit(
     on_epoch: Callable[[], None] = lambda: None,
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,
+    start: WarmStart | None = None,
 ) -> tuple[VectorModel, History]:
     """A trained model, on the CPU, and how its training went; see `models.trainer.train`.
 
     A team gives the result of one process, at rank 0; the other ranks keep their dimensions of it. `validate` gets a
-    rank's dimensions of the vectors.
+    rank's dimensions of the vectors. With a `start` the training begins from there, and is validated before its first
+    epoch, too.
     """
     model = new_model(recommender, data, trainer.seed)
+    if start:
+        start.put_into(model)
     if isinstance(team, Team):
         shard(model, team)  # the first weights are drawn whole, so that they are those of one process
         checkpoint = SharedCheckpoint(checkpoint, axes_of(model), team) if checkpoint else None
@@ -108,7 +113,8 @@ def fit(
     torch.set_num_threads(trainer.threads)
     try:
         with kept_memory():
-            history = train(model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint, team)
+            given = (model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint, team)
+            history = train(*given, look_first=start is not None)
     finally:
         torch.set_num_threads(threads)
     if isinstance(team, Team):

@@ -74,6 +74,7 @@ def train(
     on_epoch: Callable[[], None],
     checkpoint: Checkpoint | None = None,
     team: Alone = ALONE,
+    look_first: bool = False,
 ) -> History:
     """Train `model` on pairs by `config.loss` until validation stops to improve, and leave it with its best weights.
 
@@ -88,6 +89,7 @@ def train(
         checkpoint: of this training alone; saved after every look at validation, or as often without one, and gone on
             from where it has one.
         team: those that train the same model, each with its dimensions of it; every rank draws the same batches.
+        look_first: whether the weights that it begins with are validated, too.
 
     Raises:
         ModelError: a loss or a score is no number before there is anything to keep.
@@ -102,6 +104,9 @@ def train(
     if saved:
         history = History.model_validate_json(saved[1])
         best = _restore(saved[0], model, optimiser, generator)
+    elif look_first and validate is not None:
+        history.best_value = validate(*model.vectors())
+        history.validation.append((0, history.best_value))
     before = history.seconds - time.perf_counter()
     while not history.ended(config):
         loss, collisions = _epoch(model, pairs, objective, optimiser, config.batch_size, generator)

@@ -13,8 +13,8 @@ import dagster as dg
 import requests
 
 from assets.checking import RESTORABLE
-from pipeline.presence import PARTITION
 from pipeline.reasons import failed_checks, reason_of, told_of
+from pipeline.tags import PARTITION
 
 logger = logging.getLogger(__name__)
 

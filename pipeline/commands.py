@@ -8,6 +8,7 @@ import fcntl
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -18,8 +19,11 @@ from storage.catalogue import Dataset, load_catalogue
 from storage.environment import path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
+from storage.locks import dataset_lock
 from storage.publish import publish_bytes
 from storage.sources import check_local
+from storage.variants import figures, find_variants, wanted_variants
+from storage.variants import forget as forget_variant
 
 SHOWN = {("recall", 10): "Recall@10", ("recall", 20): "Recall@20", ("ndcg", 10): "NDCG@10", ("ndcg", 20): "NDCG@20"}
 
@@ -69,6 +73,8 @@ def check(name: str) -> None:
         root.pull(name, [])  # of no asset: whether it can be had at all
         _check_devices(dataset)
         _check_weights(dataset)
+        if index := root.find_manifest("item_index", name):
+            print(f"{name}, by the last run: {index.facts.get('outlook', 'no outlook yet')}.")
     except (InputError, ModelError) as error:
         raise InputError(f"Dataset {name}: {error}.") from error
 
@@ -102,24 +108,72 @@ def _check_devices(dataset: Dataset) -> None:
 
 
 def show(name: str) -> None:
-    """Print the leaderboard of a dataset as a table, what its checks found, and where the report lies."""
-    root = DataRoot.from_environment()
-    root.pull(name, ["leaderboard", "report"])
+    """Print the leaderboard of a dataset as a table, what its checks found, what is served, and where the report lies.
+
+    Of a variant, where that is what the last run made.
+    """
+    root = replace(DataRoot.from_environment(), variant=_variant_of_last_run(name))
+    root.pull(name, ["leaderboard", "report", "model_choice", "current"])
     board = pq.read_table(root.artefact(root.manifest("leaderboard", name))).to_pandas()
     best = board[(board["stratum"] == "all") & (board["block"] == "open") & (board["status"] == "ok")].copy()
     best["shown"] = [SHOWN.get(key, "") for key in zip(best["metric"], best["k"], strict=True)]
     about = best.groupby("model")[["loss", "score", "n_users", "train_s"]].first()
     values = best[best["shown"] != ""].pivot_table(index="model", columns="shown", values="value")  # means over seeds
     table = about.join(values[list(SHOWN.values())]).sort_values("NDCG@20", ascending=False)
+    rule = best["split_rule"].iloc[0]
     print(
-        f"\nLeaderboard of {name} (split {best['split_rule'].iloc[0]}), each model under the loss best on validation\n"
+        f"\nLeaderboard of {root.name(name)} (split {rule}): evaluated models, each under the loss best on validation\n"
     )
     print(table.to_string(float_format="{:.4f}".format, formatters={"train_s": "{:.1f}".format}))
     for model, status in board[board["status"] != "ok"][["model", "status"]].to_numpy():
         print(f"{model}: {status}")
-    for failed in _failed_checks(name):
-        print(f"\nCheck failed: {failed}")
-    print(f"\nReport: {root.artefact(root.manifest('report', name))}")
+    for told in _failed_checks(name):
+        print(f"\n{told}")
+    print(f"\nServed: {root.manifest('current', name).facts['choice']}.")
+    if root.variant:
+        print(f"This is the variant {root.name(name)}; what is published and served stays as it was.")
+    print(f"Report: {root.artefact(root.manifest('report', name))}")
+
+
+def variants(name: str) -> None:
+    """Print the variants of a dataset beside what is published: their settings, and what they came to."""
+    root = DataRoot.from_environment()
+    rows = [("published", figures(root, None, name), "")]
+    rows += [(one.key, figures(root, one, name), one.in_words()) for one in find_variants(root, name)]
+    for key, found, settings in rows:
+        known = {"NDCG@20 on validation": found["validation"], "Recall@20 on test": found["recall"]}
+        values = "".join(f", {what} {value:.4f}" for what, value in known.items() if value is not None)
+        print(
+            f"{key}: {found['served'] or 'no model chosen'}{values}; {len(found['made'])} assets. {settings}".rstrip()
+        )
+    if len(rows) == 1:
+        print(f"There is no variant of {name}: a run with settings of its own makes one.")
+
+
+def forget(name: str) -> None:
+    """Delete a variant of a dataset (DATASET@VARIANT), or all of them (DATASET)."""
+    dataset, _, variant = name.partition("@")
+    root = DataRoot.from_environment()
+    try:
+        with dataset_lock(root.work, dataset, "of make forget"):
+            for one in wanted_variants(root, dataset, variant or None):
+                forget_variant(root, one)
+                print(f"{one.key} is deleted.")
+    except InputError as error:
+        raise InputError(f"Dataset {dataset}: {error}.") from error
+
+
+def _variant_of_last_run(name: str) -> str:
+    """The variant that the last run of a dataset made; "" where that was none."""
+    from dagster import DagsterInstance
+
+    from pipeline.reasons import last_run
+    from pipeline.tags import VARIANT
+
+    with DagsterInstance.get() as instance:
+        run_id = last_run(instance, name)
+        run = instance.get_run_by_id(run_id) if run_id else None
+    return run.tags.get(VARIANT, "").partition("@")[2] if run else ""
 
 
 def why(name: str) -> None:
@@ -146,24 +200,25 @@ def collect(_: str) -> None:
 
 
 def _failed_checks(name: str) -> list[str]:
-    """The checks of the last run of a dataset that did not pass."""
+    """What the checks say that did not pass in the last run of a dataset, a sentence each."""
     from dagster import DagsterInstance
 
-    from pipeline.reasons import failed_checks, figures_of, last_run
+    from pipeline.reasons import failed_checks, last_run, sentence_of
 
     with DagsterInstance.get() as instance:
         run_id = last_run(instance, name)
         checks = failed_checks(instance, run_id) if run_id else []
-    return [f"{check.check_name} of {check.asset_key.to_user_string()} ({figures_of(check)})" for check in checks]
+    return [sentence_of(check) for check in checks]
 
 
 COMMANDS: dict[str, Callable[[str], None]] = {
     "home": home, "check": check, "show": show, "why": why, "collect": collect,
+    "variants": variants, "forget": forget,
     "doctor": mending.doctor, "restore": mending.restore, "rollback": mending.rollback, "catch-up": mending.catch_up,
 }  # fmt: skip
 
 
-OF_ONE = {"restore", "rollback", "catch-up"}
+OF_ONE = {"restore", "rollback", "catch-up", "variants", "forget"}
 
 
 def require_dataset(name: str) -> None:
@@ -181,7 +236,7 @@ def main() -> int:
     given = parser.parse_args()
     try:
         if given.command in OF_ONE and given.dataset != mending.EVERY:
-            require_dataset(given.dataset)
+            require_dataset(given.dataset.partition("@")[0])
         COMMANDS[given.command](given.dataset)
     except InputError as error:
         print(error, file=sys.stderr)

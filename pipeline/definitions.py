@@ -20,6 +20,7 @@ from pipeline.automation import automated, automation
 from pipeline.doctor import doctor
 from pipeline.jobs import daily_freshness, fetch_dumps, freshness, monthly_refresh, refresh, weekly_check
 from pipeline.presence import presence
+from pipeline.resources import data_root_of, io_manager_of
 from pipeline.sensors import new_dumps
 from pipeline.source_links import linked_to_git
 from storage.catalogue import Catalogue, load_catalogue
@@ -38,29 +39,26 @@ from storage.layout import DataRoot
 def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None = None) -> dg.Definitions:
     """The project, storing below `data_root`."""
     data_root = replace(data_root, dumps=catalogue.local_files)
+    stages = [ingest, interactions, features, graph, training, serving, evaluation, exports]
+    assets = automated(linked_to_git(dg.load_assets_from_modules(stages)))
+    names = {key.path[-1] for asset in assets for key in asset.keys}
     return dg.Definitions(
-        assets=automated(
-            linked_to_git(
-                dg.load_assets_from_modules(
-                    [ingest, interactions, features, graph, training, serving, evaluation, exports]
-                )
-            )
-        ),
+        assets=assets,
         asset_checks=dg.load_asset_checks_from_modules([checks, guards, serving_checks]),
         jobs=[refresh, fetch_dumps, freshness],
         schedules=[weekly_check, monthly_refresh, daily_freshness],
         sensors=[new_dumps, automation, doctor, run_failures, degradations],
         resources={
             "catalogue": catalogue,
-            "data_root": data_root,
+            "data_root": data_root_of(data_root, names),
             "compute": compute or Compute(),
             "presence": presence,
-            "tables": TablesIOManager(data_root),
-            "arrays": ArraysIOManager(data_root),
-            "models": ModelsIOManager(data_root),
-            "versions": VersionsIOManager(data_root),
-            "releases": ReleasesIOManager(data_root),
-            "files": FilesIOManager(data_root),
+            "tables": io_manager_of(TablesIOManager),
+            "arrays": io_manager_of(ArraysIOManager),
+            "models": io_manager_of(ModelsIOManager),
+            "versions": io_manager_of(VersionsIOManager),
+            "releases": io_manager_of(ReleasesIOManager),
+            "files": io_manager_of(FilesIOManager),
             "io_manager": RefusingIOManager(),
         },
         executor=dg.in_process_executor,

@@ -10,7 +10,8 @@ import dagster as dg
 from dagster import DagsterRunStatus
 
 from assets.dataset import DATASETS
-from pipeline.presence import HEARTBEAT, HEARTBEAT_S, HOST, PARTITION, PID, RUN, WORK
+from pipeline.presence import HEARTBEAT_S
+from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN, WORK
 from storage.layout import DataRoot
 from storage.leftovers import clear_leftovers
 from storage.locks import works_on

@@ -9,14 +9,20 @@ from pathlib import Path
 
 import dagster as dg
 
+from assets.dataset import IMMATERIAL
+from assets.in_force import settings_in_force
+from assets.settings import PromotionSettings
+from pipeline.reasons import failed_checks, sentence_of
+from pipeline.resources import ops_of
+from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN, VARIANT, WORK
+from storage.catalogue import load_catalogue
 from storage.errors import InputError
+from storage.layout import DataRoot
 from storage.locks import Holder, dataset_lock
+from storage.variants import keep_last, register, settings_given
 
 logger = logging.getLogger(__name__)
 
-# Whose the others are: a run that is tried again has the tags of the one before.
-RUN, HOST, PID, WORK, HEARTBEAT = "rec/run", "rec/host", "rec/pid", "rec/work", "rec/heartbeat"
-PARTITION = "dagster/partition"
 HEARTBEAT_S = 60.0
 
 
@@ -28,15 +34,33 @@ def presence(context: dg.InitResourceContext) -> Iterator[None]:
         dg.Failure: another run works on it, or its lock cannot be written; this one ends at once.
     """
     run, instance = context.run, context.instance
-    dataset, work = run.tags.get(PARTITION) if run else None, context.resources.data_root.work
+    root: DataRoot = context.resources.data_root
+    dataset, work = run.tags.get(PARTITION) if run else None, root.work
     if run is None or instance is None or dataset is None:
         yield
         return
     try:
         with dataset_lock(work, dataset, run.run_id) as holder, heartbeat(instance, holder, work):
+            if root.variant:
+                begin_variant(root, dataset, run, instance)
             yield
+            for check in failed_checks(instance, run.run_id):
+                logger.warning(f"{dataset}: {sentence_of(check)}")
     except InputError as error:
         raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from None
+
+
+def begin_variant(root: DataRoot, dataset: str, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
+    """Write down that a run makes a variant, and let go of the oldest."""
+    settings, _ = settings_in_force(PromotionSettings, load_catalogue().dataset(dataset), {})
+    variant = register(root, dataset, settings_given(ops_of(run), IMMATERIAL), run.run_id)
+    instance.add_run_tags(run.run_id, {VARIANT: variant.key})
+    logger.warning(
+        f"this run has settings of its own, so what it makes becomes the variant {variant.key}; what is published and "
+        f"served stays as it is (promote: true would replace it)"
+    )
+    for gone in keep_last(root.published, dataset, settings.keep_variants):
+        logger.warning(f"the variant {gone.key} is deleted: {settings.keep_variants} are kept (keep_variants)")
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from dagster import DagsterEventType
 from dagster._utils.error import SerializableErrorInfo
 
 from assets.checking import RESTORABLE
-from pipeline.presence import PARTITION
+from pipeline.tags import PARTITION
 from storage.io_managers import WITHOUT_DATA
 
 
@@ -37,6 +37,14 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetChe
     entries = instance.all_logs(run_id, DagsterEventType.ASSET_CHECK_EVALUATION)
     checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
     return [check for check in checks if not check.passed]
+
+
+def sentence_of(check: dg.AssetCheckEvaluation) -> str:
+    """What a check that did not pass says, with its figures."""
+    kind = "Warning" if check.severity == dg.AssetCheckSeverity.WARN else "Check failed"
+    told, figures = told_of(check, quoting=True), figures_of(check)
+    behind = "" if told == figures else f" ({figures})"
+    return f"{kind}: {check.check_name} of {check.asset_key.to_user_string()}: {told}{behind}."
 
 
 def told_of(check: dg.AssetCheckEvaluation, quoting: bool) -> str:

@@ -21,7 +21,9 @@ PREVIOUS = ".previous"
 def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str, checks: Collection[str]) -> None:
     """Put a copy of a table that has passed its checks beside it before it is replaced; another is not worth it."""
     manifest = root.find_sound(asset, dataset)
-    if manifest is None or not all(manifest.verdicts.get(check) for check in checks):
+    if manifest is None or manifest.variant != root.variant:
+        return
+    if not all(manifest.verdicts.get(check) for check in checks):
         return
     with publishing(root.path(asset, dataset, PREVIOUS + suffix)) as partial:
         _copy(root.path(asset, dataset, suffix), partial)
@@ -33,7 +35,7 @@ def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
     """The manifest of the generation before, while it is there; one that is not sound is none, with a warning."""
     try:
         manifest = root.find_manifest(asset, dataset, PREVIOUS)
-        if manifest is not None and not root.owned(manifest).name.startswith(f"{dataset}{PREVIOUS}"):
+        if manifest is not None and not root.owned(manifest).name.startswith(f"{root.name(dataset)}{PREVIOUS}"):
             raise InputError(f"the generation before {asset} of {dataset} has the manifest of something else")
         return manifest
     except InputError as error:

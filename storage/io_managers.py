@@ -146,6 +146,7 @@ class PublishingIOManager(dg.IOManager):
             run=obj.context.run.run_id,
             made_at=time.time_ns() // 1_000_000,
             read=obj.basis.read,
+            variant=self.root.variant,
         )
         with as_failure(obj.dataset, InputError):
             if self.versioned:
@@ -154,7 +155,7 @@ class PublishingIOManager(dg.IOManager):
             if obj.made.published:
                 obj.made.published()
         obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
-        obj.context.set_data_version(context.asset_key, dg.DataVersion(manifest.data_version))
+        obj.context.set_data_version(context.asset_key, shown_version(self.root, manifest))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
         obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
 
@@ -280,6 +281,12 @@ def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
         raise dg.Failure(f"Dataset {dataset}: {error}.", metadata=facts, allow_retries=False) from error
 
 
+def shown_version(root: DataRoot, manifest: Manifest) -> dg.DataVersion:
+    """The data version that Dagster is told of an artefact: a variant leaves that of what is published as it is."""
+    published = root.published.find_manifest(manifest.asset, manifest.dataset) if manifest.variant else None
+    return dg.DataVersion((published or manifest).data_version)
+
+
 def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
     """What every asset shows in the UI, whether it was made now or used again."""
     path = root.root / manifest.path
@@ -289,6 +296,8 @@ def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
         "seconds": _shown(manifest.seconds),
         "dagster/uri": root.uri(path),
     }
+    if manifest.variant:
+        facts["variant"] = root.name(manifest.dataset)
     if manifest.rows is not None:
         facts["dagster/partition_row_count"] = manifest.rows
     if path.suffix == ".parquet" and path.is_file():

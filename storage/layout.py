@@ -3,6 +3,7 @@
 data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
 data/ASSET/DATASET/VERSION/         a model          (immutable)
 data/ASSET/DATASET.manifest.json    what it was made of, beside it
+data/ASSET/DATASET@VARIANT…         the same of a variant: of a run with settings of its own
 data/embeddings/SPACE/              vectors by the content they are of, for all datasets
 data/.work/                         what is not finished yet
 """
@@ -10,7 +11,7 @@ data/.work/                         what is not finished yet
 import logging
 import os
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
@@ -58,6 +59,7 @@ class Manifest(pydantic.BaseModel):
     made_at: int = 0  # ms since the epoch
     read: dict[str, str] = {}  # data version of every upstream asset when it was last made or found to be unchanged
     verdicts: dict[str, bool] = {}  # of its blocking checks, by name: whether it passed
+    variant: str = ""  # of a run with settings of its own; empty for what is published
 
     @property
     def failed(self) -> list[str]:
@@ -71,11 +73,14 @@ class DataRoot:
 
     Attributes:
         dumps: the raw files elsewhere that the catalogue names; nothing else outside the root is read by a manifest.
+        variant: of a run with settings of its own: what it makes lies beside what is published, under this name, and
+            what it does not make is read from what is published.
     """
 
     root: Path
     mirror: Mirror | None = None
     dumps: frozenset[Path] = frozenset()
+    variant: str = ""
 
     @classmethod
     def from_environment(cls) -> "DataRoot":
@@ -119,19 +124,31 @@ class DataRoot:
         """A path of the root as a sentence names it: from the root's own name on, without what lies above it."""
         return str(path.relative_to(self.root.parent) if path.is_relative_to(self.root.parent) else path)
 
+    @property
+    def published(self) -> "DataRoot":
+        """The same without a variant."""
+        return replace(self, variant="")
+
+    def name(self, dataset: str) -> str:
+        """What a dataset is called in paths: DATASET, or DATASET@VARIANT."""
+        return f"{dataset}@{self.variant}" if self.variant else dataset
+
     def path(self, asset: str, dataset: str, suffix: str = "") -> Path:
-        return self.root / asset / f"{dataset}{suffix}"
+        return self.root / asset / f"{self.name(dataset)}{suffix}"
 
     def manifest_path(self, asset: str, dataset: str, which: str = "") -> Path:
         """Where a manifest lies; `which` tells those of the same dataset apart: the generation before, a version."""
         return self.path(asset, dataset, f"{which}.manifest.json")
 
     def write_manifest(self, manifest: Manifest, which: str = "") -> None:
+        """Publish a manifest; a variant leaves that of what is published as it is."""
+        if manifest.variant != self.variant:
+            return
         target = self.manifest_path(manifest.asset, manifest.dataset, which)
         publish_bytes(target, sealed(manifest.model_dump_json()))
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
-        """The manifest of an artefact, or None where it was never made.
+        """The manifest of an artefact, or None where it was never made; a variant may have the published one.
 
         Raises:
             InputError: it cannot be read, or it is that of something else.
@@ -139,7 +156,7 @@ class DataRoot:
         self.pull(dataset)
         path = self.manifest_path(asset, dataset, which)
         if not path.exists():
-            return None
+            return self.published.find_manifest(asset, dataset) if self.variant and not which else None
         try:
             manifest = Manifest.model_validate(unsealed(path.read_bytes()))
         except (OSError, ValueError, RecursionError):
@@ -201,7 +218,7 @@ class DataRoot:
         path = self.root / manifest.path
         parts = PurePosixPath(manifest.path).parts
         of_asset = len(parts) > 1 and parts[0] == manifest.asset and ".." not in parts
-        if not of_asset or parts[1].partition(".")[0] != manifest.dataset:
+        if not of_asset or parts[1].partition(".")[0] != replace(self, variant=manifest.variant).name(manifest.dataset):
             named = shortened(manifest.path, SHOWN_CHARACTERS)
             raise InputError(
                 f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in the place of "

@@ -159,7 +159,7 @@ def belongs(key: str, dataset: str, assets: Collection[str] | None = None) -> bo
     asset, *rest = key.split("/")
     if assets is not None and asset not in assets:
         return False
-    return asset == SHARED or any(part == dataset or part.startswith(f"{dataset}.") for part in rest)
+    return asset == SHARED or any(part == dataset or part.startswith((f"{dataset}.", f"{dataset}@")) for part in rest)
 
 
 def is_manifest(key: str) -> bool:
@@ -168,4 +168,4 @@ def is_manifest(key: str) -> bool:
 
 def is_always_compared(key: str) -> bool:
     """Whether a file is small, and may change while its size stays: it is fetched whatever its mark says."""
-    return is_manifest(key) or key.split("/")[0] in ("history", "current")
+    return is_manifest(key) or key.split("/")[0] in ("history", "current", "variants")

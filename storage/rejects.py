@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pyarrow as pa
 from storage.errors import InputError
 from storage.fields import KNOWN_NOISE
 from storage.inflate import DAMAGED, TRUNCATED
-from storage.layout import DataRoot
+from storage.layout import DataRoot, Manifest
 from storage.schemas import SCHEMAS
 from storage.tables import facts_of, write_table
 
@@ -24,6 +25,11 @@ DUPLICATE = "item was there already"
 def rejects_path(root: DataRoot, asset: str, dataset: str) -> Path:
     """Where the rejects of `reviews` or `items` lie: beside the table."""
     return root.path(asset, dataset, ".rejects.parquet")
+
+
+def rejects_of(root: DataRoot, table: Manifest) -> Path:
+    """Where the rejects lie that belong to a table that is there."""
+    return rejects_path(replace(root, variant=table.variant), table.asset, table.dataset)
 
 
 class Rejects:

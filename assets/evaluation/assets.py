@@ -194,7 +194,7 @@ def report(
         history=history,
     )
     target = stage.root.path("report", stage.dataset.name, ".html")
-    facts = {"open": link(report_url(stage.dataset.name)), **history_picture(history)}
+    facts = {"open": link(report_url(stage.root.name(stage.dataset.name))), **history_picture(history)}
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
     return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))

@@ -132,7 +132,8 @@ def rows_of(judged: Judged, intervals: Intervals) -> Iterator[dict[str, Any]]:
 
 
 RESULTS = {"loss_curve", "validation_curve", "validation_by_weight", "validation_ndcg@20", "best_epoch"}
-NO_SETTINGS = RESULTS | {"collision_rate", "device", "seed", "second_fit"}
+OF_ITS_DATA = {"train_until", "splits", "spaces", "cold_epochs", "cold_run", "warm_start"}
+NO_SETTINGS = RESULTS | OF_ITS_DATA | {"collision_rate", "device", "seed", "second_fit"}
 
 
 def settings_hash(config: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ def picture_folder(stage: Stage) -> Path | None:
 
 def pictures_of(stage: Stage) -> PictureStore:
     """The pictures kept for a dataset."""
-    return PictureStore(stage.root.path("item_images", stage.dataset.name))
+    return PictureStore(stage.root.published.path("item_images", stage.dataset.name))
 
 
 def likely_placeholders(item_images: pa.Table, share: float) -> dict[str, dict[str, object]]:

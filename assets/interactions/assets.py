@@ -1,19 +1,25 @@
 """reviews, items → interactions (k-core), item_index → splits."""
 
 import hashlib
+import logging
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import CORE, dataset_asset
+from assets.in_force import settings_in_force
 from assets.interactions.core import core_interactions
 from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
-from assets.settings import CoreSettings, IndexSettings, SplitSettings
+from assets.settings import CoreSettings, IndexSettings, ModelSettings, SplitSettings, TuningSettings
 from assets.stage import Stage
+from models.zoo import LEARNED
 from storage.errors import InputError
 from storage.io_managers import Made
 from storage.tables import CodedReviews
+
+logger = logging.getLogger(__name__)
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", starts_numbering=True)
@@ -38,8 +44,36 @@ def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, item
     table = pa.table({"item": numbers, "item_id": ids, "in_core": numbers < len(core)})
     without_metadata = len(core) - pc.sum(pc.is_in(core, value_set=items["item_id"].combine_chunks())).as_py()
     facts = {"core_items": len(core), "other_items": len(others), "without_metadata": without_metadata}
+    facts |= outlook(stage, interactions, items, ids)
     digest = hashlib.sha256("\n".join(core.to_pylist()).encode()).hexdigest()[:16]
     return Made(table, facts, numbers={CORE: digest})
+
+
+def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array) -> dict[str, Any]:
+    """How much of the interactions the content covers, and what the run will take: said before anything is paid for."""
+    from assets.interactions.preflight import (
+        FIT,
+        IMAGE,
+        PICTURE,
+        TEXT,
+        TRIAL,
+        expected_seconds,
+        in_words,
+        rates_here,
+        shares,
+    )
+
+    config = settings_in_force(ModelSettings, stage.dataset, {})[0]
+    search = settings_in_force(TuningSettings, stage.dataset, {})[0]
+    found, here, pairs = shares(interactions, items), rates_here(stage.root), len(LEARNED) * len(config.losses)
+    there = items.filter(pc.is_in(items["item_id"], value_set=ids))
+    pictures = pc.sum(pc.greater(pc.list_value_length(there["image_urls"]), 0)).as_py() or 0
+    work = {PICTURE: pictures, IMAGE: pictures, TEXT: len(there)}
+    work |= {TRIAL: pairs * search.tuning_trials * len(interactions), FIT: pairs * config.seeds * len(interactions)}
+    seconds = expected_seconds(work, here, pairs * search.tuning_seconds)
+    told = in_words(found, seconds, here, len(interactions))
+    logger.info(f"{stage.dataset.name}: {told}")
+    return {**found, "outlook": told}
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", core_alone=True)

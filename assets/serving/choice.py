@@ -28,7 +28,8 @@ class Candidate:
 
     Attributes:
         validation: NDCG@20, the mean over seeds.
-        epochs: the median over seeds of the epoch that validation chose; 0 for a model that is not learned.
+        epochs: the median over seeds of the epoch that validation chose, of trainings that began from nothing; 0 for a
+            model that is not learned.
         explains: whether a score can be taken apart into what the history, the picture and the text add.
         settings: all that fitting it anew takes.
         status: "ok", or why it is not served.
@@ -77,7 +78,7 @@ def _validation(configs: Sequence[Config]) -> float:
 def _candidate(model: str, configs: Sequence[Config], others: Mapping[str, Candidate]) -> Candidate:
     first, epochs = configs[0], 0
     if model in LEARNED:
-        epochs = int(np.median([config["best_epoch"] for config in configs]))
+        epochs = max(1, int(np.median([config.get("cold_epochs", config["best_epoch"]) for config in configs])))
         made_of, training = RecommenderConfig.model_validate(first), TrainerConfig.model_validate(first)
         settings = made_of.model_dump() | training.model_dump(exclude={"device"}) | {"max_epochs": epochs}
     elif model == "blend":

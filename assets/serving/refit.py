@@ -57,7 +57,7 @@ def learned_anew(
     folder = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints" / stage.dataset.name
     kept = folder / stage.asset
     checkpoint = FileCheckpoint(kept / f"{model}-{stage.fingerprint}.safetensors")
-    given = (made_of, training, data, None, checkpoint)
+    given = (made_of, training, data, None, checkpoint, None)
     with stage.progress(training.max_epochs, "epochs") as progress:
         if by_ray:
             saved, seconds = fit_by_ray(stage, processes, made_of, training, checkpoint, model, on_everything=True)

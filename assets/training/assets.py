@@ -1,5 +1,6 @@
 """splits, interaction_graph, embeddings, item_graph → tuning → one asset a model."""
 
+import logging
 import shutil
 import time
 from typing import Any, cast
@@ -28,10 +29,12 @@ from storage.models import SavedModels
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
+logger = logging.getLogger(__name__)
+
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
 MODEL: dict[str, Any] = {
     "group": "training",
-    "code_version": "2",
+    "code_version": "3",
     "io_manager": "models",
     "reuse": True,
     "core_alone": True,
@@ -59,14 +62,22 @@ def tuning(
 ) -> Made:
     """Every configuration that was tried of every model under every loss, and which was chosen on validation.
 
-    All models get the same number of trials and the same seconds; test is not looked at.
+    All models get the same number of trials and the same seconds; test is not looked at. Of a new dump that is much
+    like the one before, what was found is kept, as the setting `retune` says.
     """
     from assets.training.fit import train_set
     from assets.training.held_out import HeldOut
+    from assets.training.retune import found_now, kept_table
     from assets.training.tune import pairs, studies
     from models.spaces import COUNTED_SPACES
 
     parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
+    found = found_now(stage, parts)
+    before = kept_table(stage, config, found)
+    if isinstance(before, Made):
+        logger.info(f"tuning {stage.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
+        return before
+    logger.info(f"tuning {stage.dataset.name}: {before}, so settings are searched")
     kept, models = stage.root.work / "tuning" / stage.dataset.name, (*LEARNED, *COUNTED_SPACES)
     validation = HeldOut.of(parts, VALIDATION)
     rows: list[dict[str, Any]] = []
@@ -74,7 +85,7 @@ def tuning(
         for study in studies(config, data, validation, kept, stage.fingerprint, models):
             rows += study.rows()
             progress.advance()
-    facts = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
+    facts = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows), "found": found}
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
     return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
 
@@ -96,7 +107,7 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
 learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
 
 
-@dataset_asset(**MODEL | {"code_version": "3"}, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
+@dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
 def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
     from assets.training.closed import made_of, popular
     from assets.training.held_out import HeldOut

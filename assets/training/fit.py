@@ -1,5 +1,6 @@
 """Trains one learned model of one dataset, under every loss with every seed, and says how it went."""
 
+import logging
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,7 @@ from assets.stage import Stage
 from assets.training.configured import configured, tuned_values
 from assets.training.curves import training_curves
 from assets.training.held_out import HeldOut
+from assets.training.warm import facts_of_start, known_of, version_before, warm_start
 from models.config import RecommenderConfig, TrainerConfig
 from models.device import device_of
 from models.fitting import Content, TrainSet, fit
@@ -27,11 +29,14 @@ from models.recommender import VectorModel
 from models.sharding import can_be_shared
 from models.team import ALONE, Alone
 from models.trainer import History
+from models.warm_start import WarmStart
 from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.io_managers import Made
 from storage.models import FileCheckpoint, SavedModel, SavedModels, read_models
 from storage.tables import Embeddings
+
+logger = logging.getLogger(__name__)
 
 
 def train_set(
@@ -79,7 +84,8 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         inputs: see `train_set`.
     """
     parts, data = train_set(splits, **inputs)
-    validation = HeldOut.of(parts, VALIDATION)
+    validation, known = HeldOut.of(parts, VALIDATION), known_of(stage, parts)
+    earlier = version_before(stage) if config.warm_start and not config.force else None
     by_ray = config.processes > 1 and stage.compute.on_ray
     kept = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints"  # which all processes see
     checkpoints = kept / stage.dataset.name / stage.asset
@@ -91,7 +97,14 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         if processes > 1:
             training = on_processors(training)
         checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{stage.fingerprint}.safetensors")
-        given = (made_of, training, data, validation, checkpoint)
+        before = next((fit for fit in earlier[1].fits if fit.name == f"{loss}-{seed}"), None) if earlier else None
+        start = warm_start(before, made_of, training, known)
+        if by_ray and processes > 1:
+            start = "its workers begin from nothing"
+        logger.info(
+            f"{stage.asset} {loss}-{seed}: {start if isinstance(start, str) else 'begun from the version before'}"
+        )
+        given = (made_of, training, data, validation, checkpoint, None if isinstance(start, str) else start)
         with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
             if by_ray and processes > 1:
                 saved, took = fit_by_ray(stage, processes, made_of, training, checkpoint)
@@ -99,11 +112,11 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
             else:
                 with team_of(processes, descend, *given) as team:
                     saved, took = fit_one(stage.asset, *given, progress.advance, team)
-        fits.append(saved)
+        fits.append(facts_of_start(saved, start, (earlier[0] if earlier else "", before), took, known))
         seconds[saved.name] = took
     return Made(
         SavedModels(tuple(fits)),
-        shown(fits) | {"train_s": seconds},
+        shown(fits) | {"train_s": seconds, "train_rows": len(data.user)},
         published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
     )
 
@@ -148,6 +161,7 @@ def fit_by_ray(
         out=out,
         checkpoint=checkpoint.path,
         on_everything=on_everything,
+        variant=stage.root.variant,
     )
     facts = by_ray(task, processes, stage.compute)
     return read_models(Path(facts["path"])).main, facts["seconds"]
@@ -160,6 +174,7 @@ def descend(
     data: TrainSet,
     validation: HeldOut | None,
     checkpoint: FileCheckpoint | None = None,
+    start: WarmStart | None = None,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[VectorModel, History]:
     """One training that stops early on validation, as one rank of a team goes through it; see `models.fitting.fit`.
@@ -171,7 +186,7 @@ def descend(
         assert validation is not None
         return validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score), team)
 
-    return fit(made_of, training, data, validate if validation else None, on_epoch, checkpoint, team)
+    return fit(made_of, training, data, validate if validation else None, on_epoch, checkpoint, team, start)
 
 
 def fit_one(
@@ -181,11 +196,12 @@ def fit_one(
     data: TrainSet,
     validation: HeldOut | None,
     checkpoint: FileCheckpoint | None = None,
+    start: WarmStart | None = None,
     on_epoch: Callable[[], None] = lambda: None,
     team: Alone = ALONE,
 ) -> tuple[SavedModel, float]:
     """One training, and the seconds that it took, looks at validation included; of a team at rank 0 alone."""
-    model, history = descend(team, made_of, training, data, validation, checkpoint, on_epoch)
+    model, history = descend(team, made_of, training, data, validation, checkpoint, start, on_epoch)
     return saved_model(name, made_of, training, data, model, history), history.seconds
 
 
@@ -235,4 +251,5 @@ def shown(fits: list[SavedModel]) -> dict[str, Any]:
         for loss, config in first.items()
         for name in ("learning_rate", "l2", "initial_std", "layers", "score", "temperature", "softmax_negatives")
     }
-    return of_each | settings | {"curves": training_curves(fits)}
+    warm = {f"warm_start/{fit.name}": fit.config["warm_start"] for fit in fits if "warm_start" in fit.config}
+    return of_each | settings | warm | {"curves": training_curves(fits)}

@@ -53,6 +53,7 @@ class Task(BaseModel):
         out: a folder for the trained model; checkpoint: a file that a training broken off goes on from.
         timeout_s: a process that waits longer for another gives up.
         on_everything: whether all interactions are learned from, and nothing is validated.
+        variant: see `storage.layout.DataRoot`.
     """
 
     root: Path
@@ -64,6 +65,7 @@ class Task(BaseModel):
     checkpoint: Path | None = None
     timeout_s: float = TIMEOUT_S
     on_everything: bool = False
+    variant: str = ""
 
     @field_validator("root", "out", "checkpoint")
     @classmethod
@@ -83,7 +85,7 @@ def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -
         epochs += 1
         on_epoch()
 
-    model, history = descend(team, *given, validation, checkpoint, counted)
+    model, history = descend(team, *given, validation, checkpoint, on_epoch=counted)
     if team.rank:
         return None
     fit = saved_model(task.model, *given, model, history)
@@ -100,12 +102,13 @@ def train(task: Task, team: Team, on_epoch: Callable[[], None] = lambda: None) -
 
 def data_of(task: Task) -> tuple[TrainSet, HeldOut | None]:
     """What a task learns from, and what it validates on."""
+    root = DataRoot(task.root, variant=task.variant)
     kinds = inputs_of(LEARNED[task.model])
     del kinds["tuning"]
     if task.on_everything:
         kinds.pop("interaction_graph", None)
-        return everything(**published(DataRoot(task.root), task.dataset, kinds)), None
-    parts, data = train_set(**published(DataRoot(task.root), task.dataset, kinds))
+        return everything(**published(root, task.dataset, kinds)), None
+    parts, data = train_set(**published(root, task.dataset, kinds))
     return data, HeldOut.of(parts, VALIDATION)
 
 

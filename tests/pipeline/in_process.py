@@ -31,12 +31,16 @@ class Pipeline:
         return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in found}
 
     def run(
-        self, dataset: str, selection: str = "*", settings: dict[str, Any] | None = None
+        self, dataset: str, selection: str = "*", settings: dict[str, Any] | None = None, promote: bool = True
     ) -> dg.ExecuteInProcessResult:
-        """Materialize what `selection` means on the command line, with `settings` by asset."""
+        """Materialize what `selection` means on the command line, with `settings` by asset.
+
+        Without `promote`, settings make a variant.
+        """
         job = self.definitions.resolve_implicit_global_asset_job_def()
         assets = dg.AssetSelection.from_string(selection).resolve(self.definitions.resolve_asset_graph())
-        config = {"ops": {asset: {"config": given} for asset, given in (settings or {}).items()}}
+        own = {"promote": True} if promote else {}
+        config = {"ops": {asset: {"config": given | own} for asset, given in (settings or {}).items()}}
         return job.execute_in_process(
             partition_key=dataset,
             asset_selection=list(assets),

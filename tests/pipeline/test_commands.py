@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from pipeline.commands import main
-from pipeline.presence import PARTITION
+from pipeline.tags import PARTITION
 from storage.layout import PROJECT_ROOT
 from tests.pipeline.in_process import Pipeline
 

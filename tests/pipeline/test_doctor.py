@@ -11,7 +11,7 @@ import dagster as dg
 import pytest
 
 from pipeline.doctor import cause_of_death, diagnose
-from pipeline.presence import HEARTBEAT, HOST, PARTITION, PID, RUN
+from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN
 from storage.layout import PROJECT_ROOT, DataRoot
 from tests.pipeline.in_process import Pipeline
 
