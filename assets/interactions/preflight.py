@@ -79,6 +79,7 @@ def expected_seconds(work: Mapping[str, float], here: Mapping[str, float], searc
 def in_words(found: Mapping[str, float], seconds: Mapping[str, float], here: Mapping[str, float], orders: int) -> str:
     """Both as one sentence."""
     parts = ", ".join(f"{kind} {_duration(value)}" for kind, value in seconds.items())
+    whole = _duration(sum(seconds.values()))
     elsewhere = [kind for kind in seconds if kind not in here]
     by = "rates measured below this data root"
     if elsewhere:
@@ -88,8 +89,8 @@ def in_words(found: Mapping[str, float], seconds: Mapping[str, float], here: Map
     return (
         f"{found['orders_described']:.1%} of the {orders:,} interactions are of items that the metadata know, "
         f"{found['orders_with_picture']:.1%} of items that name a picture, {found['orders_with_text']:.1%} of items "
-        f"that have a text; what follows takes at most about {_duration(sum(seconds.values()))} ({parts}), by {by}; what is "
-        f"there already costs nothing"
+        f"that have a text; what follows takes at most about {whole} ({parts}), by {by}; what "
+        f"is there already costs nothing"
     )
 
 

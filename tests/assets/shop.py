@@ -10,12 +10,12 @@ import pyarrow as pa
 from PIL import Image
 
 from assets.evaluation.new_items import NEW_ITEM_METRICS
-from assets.evaluation.report.findings import Findings, item_frame
+from assets.evaluation.report.findings import SENT, Findings, item_frame
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
+from assets.training.scorers import scorer_of
 from models.explaining import Explainer
-from models.ranking import matrix_of
+from models.ranking import Scorer, matrix_of
 from models.recommender import Anatomy
-from models.zoo import BEST_MODEL
 from storage.models import SavedModel, SavedModels
 from storage.pictures import PictureStore
 from storage.schemas import SCHEMAS
@@ -66,6 +66,11 @@ def model_ranking(order: list[int]) -> SavedModels:
     return SavedModels((SavedModel(tensors, {"kind": "vectors", "score": "dot", "loss": "bpr", "seed": 0}),))
 
 
+def scorer(order: list[int]) -> Scorer:
+    """Of such a model."""
+    return scorer_of(model_ranking(order).main, matrix_of(*PARTS.pairs(TRAIN), PARTS.users, PARTS.items))
+
+
 def explainer(order: list[int]) -> Explainer:
     """Of such a model: pictures make up a quarter of every score, and the history sends what its items are worth."""
     tensors = model_ranking(order).main.tensors
@@ -104,10 +109,15 @@ def findings() -> Findings:
         items=frame(),
         curves={},
         gated=model_ranking([0, 1, 2, 3, 4, 5]),
-        lightgcn=model_ranking([5, 4, 3, 2, 1, 0]),
+        choice="ease is served, the best on validation: NDCG@20 0.5000, +0.1000 against lightgcn",
+        evaluated={"ease": scorer([0, 1, 2, 3, 4, 5]), "lightgcn": scorer([5, 4, 3, 2, 1, 0])},
         comparisons=[],
         encoders={},
         lineage=[],
-        explainers={BEST_MODEL: explainer([0, 1, 2, 3, 4, 5]), "lightgcn": explainer([5, 4, 3, 2, 1, 0])},
+        explainers={
+            "ease": explainer([0, 1, 2, 3, 4, 5]),
+            "lightgcn": explainer([5, 4, 3, 2, 1, 0]),
+            SENT: explainer([0, 1, 2, 3, 4, 5]),
+        },
         history=SCHEMAS["history"].empty_table(),
     )

@@ -13,9 +13,9 @@ import torch
 
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.settings import EaseSettings, ItemKnnSettings
-from assets.training.closed import blend_of, counted_fit, counted_model, made_of, popularity_of
+from assets.training.closed import blend_of, counted_fit, counted_model, made_of, popular, popularity_of
 from assets.training.held_out import HeldOut
-from assets.training.scorers import scorer_of
+from assets.training.scorers import packed, scorer_of
 from models.closed_form import Ease, ItemKnn
 from models.ranking import Scorer, matrix_of
 from storage.models import SavedModel, SavedModels, read_models, write_models
@@ -43,7 +43,7 @@ def scores_of(scorer: Scorer, users: int) -> np.ndarray:
 
 
 def test_ease_is_kept_with_its_weights_and_what_it_reached_on_validation() -> None:
-    model = counted_fit("ease", validation(), {"regularisation": 2.0, "max_items": 9}).main
+    model = counted_fit("ease", validation(), {"regularisation": 2.0, "max_items": 9})
     # With two items that go together, each is regressed on the other alone: 2 / (4 + λ) and 2 / (2 + λ).
     expected = [[0, 2 / 6, 0], [2 / 4, 0, 0], [0, 0, 0]]
     np.testing.assert_allclose(model.tensors["weights"], expected, atol=1e-6)
@@ -53,7 +53,7 @@ def test_ease_is_kept_with_its_weights_and_what_it_reached_on_validation() -> No
 
 @pytest.mark.parametrize("shrinkage", [0.0, 3.0])
 def test_item_knn_is_kept_with_its_weights_and_what_it_reached_on_validation(shrinkage: float) -> None:
-    model = counted_fit("item_knn", validation(), {"neighbours": 5, "shrinkage": shrinkage}).main
+    model = counted_fit("item_knn", validation(), {"neighbours": 5, "shrinkage": shrinkage})
     likeness = 2 / ((4 * 2) ** 0.5 + shrinkage)
     weights = sp.csr_matrix(tuple(model.tensors[name] for name in ("data", "indices", "indptr")), shape=(3, 3))
     np.testing.assert_allclose(weights.toarray(), [[0, likeness, 0], [likeness, 0, 0], [0, 0, 0]], rtol=1e-6)
@@ -62,7 +62,7 @@ def test_item_knn_is_kept_with_its_weights_and_what_it_reached_on_validation(shr
 
 
 def test_popularity_scores_every_item_by_how_often_it_is_in_train() -> None:
-    model = popularity_of(validation().train).main
+    model = popularity_of(validation().train)
     found = scores_of(scorer_of(model, validation().train), users=5)
     np.testing.assert_array_equal(found, [[4, 2, 1]] * 5)
 
@@ -217,7 +217,7 @@ def test_counted_models_score_the_same_when_they_come_from_disk(tmp_path: Path) 
         (counted_fit("ease", held_out, {"regularisation": 3.0}), Ease.fit(train, 3.0)),
         (counted_fit("item_knn", held_out, {"neighbours": 4, "shrinkage": 1.0}), ItemKnn.fit(train, 4, 1.0)),
     ):
-        found = scorer_of(reread(tmp_path / saved.main.config["model"], saved).main, train)
+        found = scorer_of(reread(tmp_path / saved.config["model"], SavedModels((saved,))).main, train)
         assert type(found) is type(model)
         np.testing.assert_array_equal(scores_of(found, 30), scores_of(model, 30))
 
@@ -254,6 +254,27 @@ def test_a_blend_scores_by_the_fits_that_it_names(tmp_path: Path) -> None:
         expected = 0.3 * z_scores(first) + 0.7 * z_scores(second)
         found = scores_of(scorer_of(fit, some_train(), others), 30)
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_popularity_says_how_well_it_ranks_validation() -> None:
+    """Users 2 and 3 have item 0; of the others item 1 is the more popular, which the one wants and the other not."""
+    model = popular(validation()).main
+    assert model.config["validation_ndcg@20"] == pytest.approx(WORKED_NDCG)
+
+
+def test_a_blend_that_is_served_holds_both_of_its_models_itself(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    scores = rng.normal(size=(30, 9)).round(2)
+    train = some_train()
+    user, item = train.nonzero()
+    held_out = HeldOut(train, train, matrix_of(user, (item + 1) % 9, 30, 9), np.unique(user))
+    first = counted_fit("ease", held_out, {"regularisation": 3.0})
+    second = vectors_of("lightgcn", "softmax", 0, scores.tolist())
+    served = reread(tmp_path, SavedModels((packed(first, second, 0.3),))).main
+    found, by_ease = scores_of(scorer_of(served, train), 30), scores_of(Ease.fit(train, 3.0), 30)
+    some = held_out.users
+    expected = 0.3 * z_scores(by_ease[some]) + 0.7 * z_scores(scores[some])
+    np.testing.assert_allclose(found[some], expected, rtol=1e-4, atol=1e-5)
 
 
 def z_scores(scores: np.ndarray) -> np.ndarray:

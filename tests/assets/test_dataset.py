@@ -29,6 +29,7 @@ def test_run_config_overrides_the_catalogue_which_overrides_the_default() -> Non
     assert (settings.user_core, settings.item_core, settings.min_rating) == (3, 7, None)
     assert origins == {
         "force": "default",
+        "promote": "default",
         "min_rating": "default",
         "user_core": "catalogue",
         "item_core": "run config",
@@ -46,6 +47,7 @@ def test_a_setting_of_another_asset_is_passed_over() -> None:
     [
         ({"usercore": 3}, {}, "the catalogue's settings have 'usercore', which no asset has"),
         ({"force": True}, {}, "the catalogue's settings have 'force', which belongs to the config of one run"),
+        ({"promote": True}, {}, "the catalogue's settings have 'promote', which belongs to the config of one run"),
         ({"user_core": "many"}, {}, "the setting 'user_core' is 'many'"),
         ({"user_core": 0}, {}, "the setting 'user_core' is 0: input should be greater than or equal to 1"),
         ({}, {"item_core": -1}, "the setting 'item_core' is -1"),

@@ -2,32 +2,23 @@
 
 import pytest
 
+from assets.serving.promotion import candidate, chosen
 from assets.settings import PromotionSettings
-from assets.training.promotion import chosen, validation_of
 from storage.errors import InputError
-from storage.layout import Manifest, Recipe
 from storage.releases import Pointer, Release
 
 
-def trained(**facts: float) -> Manifest:
-    return Manifest(
-        asset="m", dataset="toys", path="m", bytes=0, sha256="", data_version="1", numbering={}, seconds=0.0,
-        recipe=Recipe(code_version="1", settings={}, inputs={}), facts=dict(facts),
-    )  # fmt: skip
-
-
 def release(version: str, validation: float) -> Release:
-    return Release(version=version, dataset="toys", validation=validation, models={})
+    return Release(version=version, dataset="toys", validation=validation, models={}, model="ease")
 
 
 SERVED, POINTER = release("old", 0.10), Pointer(version="old", models={}, withdrawn=["bad"])
 
 
-def test_a_model_is_as_good_as_the_mean_over_seeds_of_its_better_loss() -> None:
-    facts = {f"validation_ndcg@20/{fit}": value for fit, value in
-             (("bpr-0", 0.5), ("bpr-1", 0.1), ("softmax-0", 0.3), ("softmax-1", 0.4))}  # fmt: skip
-    assert validation_of(trained(**facts, **{"best_epoch/bpr-0": 70})) == pytest.approx(0.35)
-    assert validation_of(trained()) == 0.0
+@pytest.mark.parametrize("validation", [float("nan"), float("inf")])
+def test_a_metric_that_is_no_number_is_no_candidate(validation: float) -> None:
+    with pytest.raises(InputError, match=r"^ease has no NDCG@20 on validation that is a number; train it again$"):
+        candidate("toys", "ease", validation, {})
 
 
 def test_the_first_is_promoted_however_bad() -> None:
@@ -44,7 +35,7 @@ def test_one_that_is_good_enough_is_promoted(validation: float, drop: float) -> 
 def test_one_that_collapsed_is_refused(validation: float, drop: float) -> None:
     config = PromotionSettings(max_validation_drop=drop)
     with pytest.raises(
-        InputError, match=r"below max_validation_drop from the 0\.1000 of the promoted one, which stays"
+        InputError, match=r"^ease reaches .*below max_validation_drop from the 0\.1000 of the promoted one, which stays"
     ):
         chosen(release("new", validation), SERVED, POINTER, config)
     assert chosen(release("new", validation), SERVED, POINTER, PromotionSettings(force=True)).version == "new"

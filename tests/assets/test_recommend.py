@@ -7,10 +7,13 @@ import sys
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from assets.serving import recommend
-from assets.serving.recommend import Recommending, explainer_of, new_item_batches, placed_new_items
+from assets.serving.recommend import NewItems, Recommending, explainer_of, new_item_batches, placed_items
+from assets.training.closed import weights_of as arrays_of
 from assets.training.restored import weights_of
+from models.closed_form import Ease, ItemKnn
 from models.config import RecommenderConfig
 from models.fitting import Content, TrainSet, new_model
 from models.fusion import Modality
@@ -21,7 +24,7 @@ from storage.layout import PROJECT_ROOT
 from storage.models import SavedModel
 from storage.tables import Embeddings
 
-USERS, ITEMS = 7, 5  # the last user has nothing in train
+USERS, ITEMS = 7, 5  # the last user has nothing
 USER, ITEM = np.array([0, 0, 1, 2, 3, 4, 5]), np.array([0, 1, 1, 2, 3, 4, 0])
 SEEN = matrix_of(USER, ITEM, USERS, ITEMS)
 USER_IDS, ITEM_IDS = (pa.array([f"{kind}{n}" for n in range(size)]) for kind, size in (("u", USERS), ("i", ITEMS)))
@@ -33,15 +36,15 @@ def saved(score: str = "dot") -> SavedModel:
     model = new_model(config, DATA, seed=0)
     user, item = model.vectors()
     weights = {f"weights.{name}": value.numpy() for name, value in model.state_dict().items()}
-    return SavedModel({"user_vectors": user, "item_vectors": item, **weights}, config.model_dump() | {"seed": 0})
+    facts = config.model_dump() | {"seed": 0, "kind": "vectors"}
+    return SavedModel({"user_vectors": user, "item_vectors": item, **weights}, facts)
 
 
 def rows(explain: bool = False, score: str = "dot", top_k: int = 3) -> list[dict]:
     model = saved(score)
     scorer = Vectors(model.tensors["user_vectors"], model.tensors["item_vectors"], score)
-    popular = Vectors(np.ones((USERS, 1), np.float32), np.array([[5], [4], [3], [2], [1]], np.float32))
     explainer = explainer_of(model, DATA) if explain else None
-    recommending = Recommending(SEEN, scorer, popular, USER_IDS, ITEM_IDS, top_k, explainer)
+    recommending = Recommending(SEEN, scorer, USER_IDS, ITEM_IDS, top_k, explainer)
     return pa.Table.from_batches(list(recommending.batches())).to_pylist()
 
 
@@ -52,10 +55,7 @@ def test_each_gets_the_best_of_what_he_does_not_have(score: str) -> None:
         user, item = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True) for vectors in (user, item))
     scores = user @ item.T
     scores[SEEN.toarray() > 0] = -np.inf
-    wanted = [
-        (f"u{n}", rank + 1, f"i{i}") for n in range(USERS - 1) for rank, i in enumerate(np.argsort(-scores[n])[:3])
-    ]
-    wanted += [("u6", 1, "i0"), ("u6", 2, "i1"), ("u6", 3, "i2")]
+    wanted = [(f"u{n}", rank + 1, f"i{i}") for n in range(USERS) for rank, i in enumerate(np.argsort(-scores[n])[:3])]
     assert [(row["user_id"], row["rank"], row["item_id"]) for row in rows(score=score)] == wanted
 
 
@@ -76,12 +76,10 @@ def test_reasons_are_given_if_asked_for_and_name_the_history() -> None:
     assert {row["because"] for row in rows()} == {None}
     history = {f"u{u}": {f"i{i}" for i in SEEN[u].indices} for u in range(USERS)}
     for row in rows(explain=True):
-        if row["user_id"] == "u6":  # recommended what is popular: there is nothing to take apart
-            assert row["because"] is row["because_part"] is row["visual"] is row["textual"] is None
-        else:
-            assert set(row["because"]) <= history[row["user_id"]]
-            assert len(row["because"]) == len(row["because_part"])
-            assert row["visual"] == row["textual"] == 0  # a model of IDs
+        assert not row["is_new"]
+        assert set(row["because"]) <= history[row["user_id"]]
+        assert len(row["because"]) == len(row["because_part"])
+        assert row["visual"] == row["textual"] == 0  # a model of IDs
 
 
 def test_a_saved_model_is_restored_from_its_weights() -> None:
@@ -118,9 +116,80 @@ def test_a_view_that_training_could_not_learn_from_places_nothing(core_pictures:
     weights = {f"weights.{name}": value.numpy() for name, value in new_model(config, data, seed=0).state_dict().items()}
     model = SavedModel({"user_vectors": np.ones((2, 4), np.float32), **weights}, config.model_dump())
     index = pa.table({"item_id": list("abcdefg"), "in_core": [True] * 4 + [False] * 3})
-    new, scorer = placed_new_items(model, index, *views)
+    new, scorer, known = placed_items(model, index, *views, np.empty(0, np.int64))
     assert new.tolist() == ([4, 5] if core_pictures > 1 else [5])
-    assert scorer.items == len(new)
+    assert (scorer.items, known.items) == (len(new), 4)
+    assert placed_items(model, index, *views, np.array([5]))[0].tolist() == ([4] if core_pictures > 1 else [])
+
+
+def ranked_by(scores: list[list[float]]) -> Vectors:
+    """What scores as it is written, [users, items]."""
+    users = np.array(scores, np.float32)
+    return Vectors(users, np.eye(users.shape[1], dtype=np.float32))
+
+
+def lists(new_items: NewItems | None, unavailable: list[int], seen: list[list[int]], top_k: int = 3) -> list[list]:
+    """For two users and four items of a core, a list each of (item, score); 4 and 5 are new."""
+    scorer = ranked_by([[8, 7, 6, 5], [1, 2, 3, 4]])
+    has = matrix_of(*(np.array(side) for side in zip(*seen, strict=True)), 2, 4)
+    ids = pa.array(["u0", "u1"]), pa.array([f"i{n}" for n in range(6)])
+    recommending = Recommending(has, scorer, *ids, top_k, None, np.array(unavailable, np.int64), new_items)
+    found = pa.Table.from_batches(list(recommending.batches())).to_pylist()
+    assert all(row["is_new"] == (row["item_id"] in ("i4", "i5")) for row in found)
+    return [[(row["item_id"], row["score"]) for row in found if row["user_id"] == user] for user in ("u0", "u1")]
+
+
+def test_what_is_not_available_is_in_no_list() -> None:
+    first, second = lists(None, [1], [[0, 0], [1, 2]])
+    assert first == [("i2", 6), ("i3", 5)]
+    assert second == [("i3", 4), ("i0", 1)]
+
+
+@pytest.mark.parametrize(
+    ("of_new", "most", "first"),
+    [
+        # By content the core is i3 before i2 before i1 (i0 is owned): 9, 5, 1.
+        ([[10, 0], [0, 0]], 1, [("i4", 7), ("i1", 7), ("i2", 6)]),  # before all of them
+        ([[6, 0], [0, 0]], 1, [("i1", 7), ("i4", 6), ("i2", 6)]),  # after one of them: in the second place
+        ([[6, 7], [0, 0]], 2, [("i1", 7), ("i5", 6), ("i4", 6)]),  # both after one of them, the better first
+        ([[6, 7], [0, 0]], 1, [("i1", 7), ("i5", 6), ("i2", 6)]),  # one may enter
+        ([[0.5, 0], [0, 0]], 1, [("i1", 7), ("i2", 6), ("i3", 5)]),  # behind all of them
+    ],
+)
+def test_a_new_item_stands_where_its_content_puts_it_among_the_others(
+    of_new: list[list[float]], most: int, first: list
+) -> None:
+    known = ranked_by([[99, 1, 5, 9], [9, 9, 9, 9]])
+    new = NewItems(np.array([4, 5]), ranked_by(of_new), known, most)
+    assert lists(new, [], [[0, 0]])[0] == first
+
+
+def test_a_list_that_is_short_of_known_items_is_filled_with_new_ones() -> None:
+    new = NewItems(np.array([4, 5]), ranked_by([[3, 2], [3, 2]]), ranked_by([[9, 9, 9, 9]] * 2), 2)
+    assert [item for item, _ in lists(new, [], [[0, 0], [0, 1], [0, 2]])[0]] == ["i3", "i4", "i5"]
+
+
+@pytest.mark.parametrize("model", ["ease", "item_knn"])
+def test_scores_of_items_by_items_are_the_sums_of_their_reasons(model: str) -> None:
+    scorers = {"ease": Ease.fit(SEEN, 1.0), "item_knn": ItemKnn.fit(SEEN, 3, 0.0)}
+    config = {"model": model, "kind": model, "loss": "none", "seed": 0, "score": "dot"}
+    explainer = explainer_of(SavedModel(arrays_of(scorers[model]), config), DATA)
+    assert explainer is not None
+    out = torch.empty(USERS, ITEMS)
+    scorers[model].write(np.arange(USERS), out)
+    items = np.tile(np.arange(ITEMS), (USERS, 1))
+    found = explainer.reasons(np.arange(USERS), items, most=ITEMS)
+    np.testing.assert_allclose(found.score, out.numpy(), atol=1e-5)
+    above = np.where(found.because >= 0, found.because_part, 0).sum(axis=2)
+    assert (above >= found.score - 1e-5).all()  # those below 0 are not named
+    assert not found.visual.any()
+    assert not found.textual.any()
+    assert set(found.because[0].ravel().tolist()) <= {-1, 0, 1}  # what the user has
+
+
+@pytest.mark.parametrize(("config", "explains"), [({"kind": "blend"}, False), ({"kind": "vectors"}, False)])
+def test_a_model_whose_scores_are_no_sums_has_no_reasons(config: dict, explains: bool) -> None:
+    assert (explainer_of(SavedModel({}, config), DATA) is not None) == explains
 
 
 @pytest.mark.long

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from assets.evaluation.report.cards import Card, Cards
+from assets.evaluation.report.findings import SENT
 from assets.evaluation.report.stories import published, some_users, stories, told
 from assets.interactions.splits import Parts
-from models.zoo import BEST_MODEL
 from tests.assets.shop import IDS, ITEM, PARTS, USER, Shelf, findings, frame
 
 
@@ -35,13 +35,14 @@ def test_what_was_published_is_read_in_the_order_of_its_ranks() -> None:
     assert found == {0: [3, 5], 3: [4], 1: []}  # rank 9 is not shown
 
 
-def test_a_user_is_told_by_the_latest_items_and_by_two_models() -> None:
+def test_a_user_is_told_by_the_latest_items_by_two_models_and_by_what_is_sent() -> None:
     first, second, third = told(findings(), 12)
     assert (first.number, second.number, third.number) == (0, 2, 3)
     assert first.history == [0, 2, 1]
     assert (first.known, first.wanted) == (3, frozenset({3}))
-    assert first.recommended == {BEST_MODEL: [3, 5], "lightgcn": [5, 4, 3]}  # without 0, 1, 2, which train has
-    assert second.recommended == {BEST_MODEL: [5], "lightgcn": [5, 4, 3, 2]}
+    # Without 0, 1, 2, which train has; what is sent is what was published.
+    assert first.recommended == {"ease": [3, 4, 5], "lightgcn": [5, 4, 3], SENT: [3, 5]}
+    assert second.recommended == {"ease": [2, 3, 4, 5], "lightgcn": [5, 4, 3, 2], SENT: [5]}
     assert first.shown() == {0, 1, 2, 3, 4, 5}
 
 
@@ -51,9 +52,11 @@ def test_what_was_recommended_and_is_in_test_is_a_hit() -> None:
     assert (story.number, story.known, story.wanted) == (0, 3, 1)
     assert [card.title for card in story.history] == ["I0", "Second", "I1"]
     assert not any(card.hit for card in story.history)
-    (best, shown, hits), (other, _, more) = story.recommended
-    assert (best, hits, other, more) == (BEST_MODEL, 1, "lightgcn", 1)
-    assert [(card.title, card.hit) for card in shown] == [("I3", True), ("I5", False)]
+    (best, shown, hits), (other, _, more), (sent, cards_sent, none) = story.recommended
+    assert (best, hits, other, more) == ("ease", 1, "lightgcn", 1)
+    assert (sent, none) == (SENT, None)  # nothing that a user has is sent, so nothing can be a hit
+    assert [card.title for card in cards_sent] == ["I3", "I5"]
+    assert [(card.title, card.hit) for card in shown] == [("I3", True), ("I4", False), ("I5", False)]
     assert {card.why for card in shown} == {"because of I0 and I1; mostly who bought what (75%)"}
 
 

@@ -154,7 +154,7 @@ def stories(found: Sequence[Told], cards: Cards) -> list[Story]:
                 (
                     model,
                     [
-                        cards.of(item, hit=item in user.wanted, why=why or None)
+                        cards.of(item, hit=item in user.wanted and model != SENT, why=why or None)
                         for item, why in zip(items, user.why[model], strict=True)
                     ],
                     sum(item in user.wanted for item in items) if model != SENT else None,
