@@ -14,7 +14,7 @@ from storage.tables import read_table
 
 DAY_MS = 86_400_000
 MOST_DAYS = {"new_core": 90, "monthly": 30}
-MOST_GROWTH = 0.2
+PARTS = 5  # a core that has changed by one of them is searched anew
 SIZES = ("interactions", "users", "items")
 # What the search depends on besides the rows: where one of these was made with other settings, it is searched anew.
 PROTOCOL = ("interactions", "splits", "image_embeddings", "text_embeddings", "item_graph")
@@ -50,9 +50,9 @@ def why_searched(found: Mapping[str, Any] | None, now: Mapping[str, Any], retune
     if days > MOST_DAYS[retune]:
         return f"the search before is {days:.0f} days old"
     for size in SIZES:
-        change = now[size] / found[size] - 1
-        if abs(change) >= MOST_GROWTH:
-            return f"the core has {change:+.0%} {size} since the search before"
+        change = now[size] - found[size]
+        if abs(change) * PARTS >= found[size]:
+            return f"the core has {change / found[size]:+.0%} {size} since the search before"
     return None
 
 

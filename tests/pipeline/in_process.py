@@ -7,16 +7,16 @@ from typing import Any
 import dagster as dg
 
 from pipeline.definitions import assemble
-from storage.catalogue import load_catalogue
+from storage.catalogue import Catalogue, load_catalogue
 from storage.layout import DataRoot
 
 
 class Pipeline:
     """Runs assets of one dataset and tells what came of it."""
 
-    def __init__(self, root: Path | DataRoot):
+    def __init__(self, root: Path | DataRoot, catalogue: Catalogue | None = None):
         self.root = root if isinstance(root, DataRoot) else DataRoot(root)
-        self.catalogue = load_catalogue()
+        self.catalogue = catalogue or load_catalogue()
         self.definitions = assemble(self.root, self.catalogue)
         self.instance = dg.DagsterInstance.ephemeral()
 

@@ -13,10 +13,9 @@ import pytest
 from assets.evaluation.judge import Bench, judge
 from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
-from assets.training.assets import NAMES
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
-from models.zoo import BEST_MODEL, LEARNED
+from models.zoo import BEST_MODEL, LEARNED, NAMES
 from storage.models import SavedModels, read_models
 from storage.publish import sha256_of
 from storage.releases import Pointer, find_pointer, roll_back
@@ -31,18 +30,19 @@ STAGES = ("ingest", "interactions", "features", "graph", "training", "serving", 
 LINEAGE = {
     "raw_reviews", "raw_metadata", "reviews", "items", "interactions", "item_index", "splits", "item_images",
     "image_embeddings", "text_embeddings", "item_graph", "interaction_graph", "tuning", "leaderboard", "current",
-    "recommendations", "new_item_scores", "new_item_recall", "report", *NAMES, *EXPORTS,
+    "model_choice", "served_model", "new_item_model", "unavailable_items", "recommendations", "new_item_scores",
+    "new_item_recall", "report", *NAMES, *EXPORTS,
 }  # fmt: skip
 PAID_FOR = {
-    "image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "recommendations", "new_item_scores",
-    "new_item_recall", *NAMES, *EXPORTS,
+    "image_embeddings", "text_embeddings", "item_graph", "tuning", "leaderboard", "model_choice", "served_model",
+    "new_item_model", "recommendations", "new_item_scores", "new_item_recall", *NAMES, *EXPORTS,
 }  # fmt: skip
 CHECKS = {
     "reviews_usable", "items_usable", "items_read", "items_unique", "interactions_unique", "core_holds",
     "core_described", "item_index_dense", "splits_complete", "splits_in_time", "graph_of_train_alone", "pictures_found",
     "no_placeholder", "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range", "reviews_not_collapsed",
     "items_not_collapsed", "interactions_not_collapsed", "image_embeddings_cover", "text_embeddings_cover",
-    "report_fresh",
+    "report_fresh", "fit_to_send", "served_model_stands",
 }  # fmt: skip
 
 
@@ -106,13 +106,11 @@ def test_the_graph_is_made_of_train_alone(sample: Pipeline) -> None:
     assert not train & test
 
 
-def test_recommendations_are_ranked_and_leave_train_out(sample: Pipeline) -> None:
+def test_recommendations_are_ranked_and_leave_out_all_that_a_user_has(sample: Pipeline) -> None:
     found = table(sample, "recommendations").to_pandas()
     interactions = table(sample, "interactions").to_pandas()
-    splits = table(sample, "splits").to_pandas()
-    train = interactions.merge(splits[splits["split"] == 0], on=["user", "item"])
     assert found["user_id"].nunique() == interactions["user_id"].nunique()
-    assert found.merge(train, on=["user_id", "item_id"]).empty
+    assert found.merge(interactions, on=["user_id", "item_id"]).empty
     for _, rows in found.groupby("user_id"):
         assert rows["rank"].tolist() == list(range(1, 21))
         assert (np.diff(rows["score"]) <= 0).all()
@@ -446,21 +444,21 @@ def test_models_are_served_through_the_pointer_and_can_be_taken_back(sample: Pip
 
     first = pointer()
     assert first.recommendations == pipeline.root.manifest("recommendations", "sample").path
-    assert pipeline.run("sample", "key:lightgcn", {"lightgcn": {"max_epochs": 1}}).success
+    assert pipeline.run("sample", f"key:{BEST_MODEL}", {BEST_MODEL: {"max_epochs": 1}}).success
     assert pointer() == first  # trained is not served
-    assert pipeline.run("sample", "key:current or key:recommendations or key:vectors_export").success
+    chain = "key:model_choice or key:served_model or key:current or key:recommendations or key:vectors_export"
+    assert pipeline.run("sample", chain, {"model_choice": {"serve": "gated_lightgcn"}}).success
     second = pointer()
     assert second.earlier == [first.version]
-    assert {name for name, path in second.models.items() if path != first.models[name]} == {"lightgcn"}
+    assert {name for name, path in second.models.items() if path != first.models[name]} == {"served_model"}
     assert pipeline.root.manifest("vectors_export", "sample").recipe.inputs["current"] == second.version
 
     assert roll_back(pipeline.root, "sample").models == first.models
     assert pipeline.run("sample", "key:current").success
     assert (pointer().version, pointer().withdrawn) == (first.version, [second.version])
 
-    blind = {BEST_MODEL: {"max_epochs": 1, "learning_rate": 1e-9}}
-    assert pipeline.run("sample", f"key:{BEST_MODEL}", blind).success
-    result = pipeline.run("sample", "key:current or key:recommendations")
+    blind = {BEST_MODEL: {"max_epochs": 1, "learning_rate": 1e-9}, "model_choice": {"serve": BEST_MODEL}}
+    result = pipeline.run("sample", f"key:{BEST_MODEL} or {chain}", blind)
     assert "below max_validation_drop" in failures(result)["current"]
     assert "recommendations" not in {event.step_key for event in result.all_events if event.is_step_success}
     assert pointer().version == first.version
