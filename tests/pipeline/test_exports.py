@@ -87,8 +87,19 @@ def test_the_recbole_files_have_the_interactions_by_parts(sample: Pipeline) -> N
     assert [line.split("\t")[0] for line in items] == core_ids(sample)
 
 
-def test_the_vectors_rank_as_the_model_does(sample: Pipeline) -> None:
-    model = read_models(sample.root.root / sample.root.manifest(BEST_MODEL, "sample").path).best()[0]
+@pytest.fixture(scope="module")
+def served(sample: Pipeline, tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """A copy of the sample that a model of vectors is served of."""
+    pipeline = sample.copy(tmp_path_factory.mktemp("served"))
+    chain = "key:model_choice or key:served_model or key:current or key:vectors_export"
+    result = pipeline.run("sample", chain, {"model_choice": {"serve": BEST_MODEL}})
+    assert result.success, failures(result)
+    return pipeline
+
+
+def test_the_vectors_rank_as_the_served_model_does(served: Pipeline) -> None:
+    sample = served
+    model = read_models(sample.root.root / sample.root.manifest("served_model", "sample").path).main
     users, items = (pq.read_table(folder(sample, "vectors_export") / f"{name}.parquet") for name in ("users", "items"))
     exported = Vectors(*(np.array(side["vector"].to_pylist(), np.float32) for side in (users, items)))
     own = Vectors(model.tensors["user_vectors"], model.tensors["item_vectors"], model.config["score"])
@@ -100,8 +111,9 @@ def test_the_vectors_rank_as_the_model_does(sample: Pipeline) -> None:
 
 
 @pytest.mark.process
-def test_the_example_finds_the_best_items_of_a_user(sample: Pipeline) -> None:
-    model = read_models(sample.root.root / sample.root.manifest(BEST_MODEL, "sample").path).best()[0]
+def test_the_example_finds_the_best_items_of_a_user(served: Pipeline) -> None:
+    sample = served
+    model = read_models(sample.root.root / sample.root.manifest("served_model", "sample").path).main
     own = Vectors(model.tensors["user_vectors"], model.tensors["item_vectors"], model.config["score"])
     nothing = matrix_of(np.array([], int), np.array([], int), 400, 200)
     ids = core_ids(sample)
@@ -112,6 +124,15 @@ def test_the_example_finds_the_best_items_of_a_user(sample: Pipeline) -> None:
         shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
         hits += len(wanted & {line.split("\t")[0] for line in shown})
     assert hits >= 0.95 * 30
+
+
+def test_of_a_model_without_vectors_a_note_is_exported_that_says_so(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = sample.copy(tmp_path)
+    chain = "key:model_choice or key:served_model or key:current or key:vectors_export"
+    assert pipeline.run("sample", chain, {"model_choice": {"serve": "ease"}}).success
+    assert [path.name for path in folder(pipeline, "vectors_export").iterdir()] == ["README.txt"]
+    said = (folder(pipeline, "vectors_export") / "README.txt").read_text()
+    assert said == "Nothing was exported: ease is served, which has no vectors; 'serve' names another model.\n"
 
 
 def test_what_was_changed_or_lost_is_made_again_as_a_whole_and_names_no_user(sample: Pipeline, tmp_path: Path) -> None:
