@@ -15,7 +15,7 @@ from storage.schemas import SCHEMAS
 
 YES = frozenset({"true", "yes", "y", "1", "in stock", "in_stock", "instock", "available"})
 NO = frozenset({"false", "no", "n", "0", "out of stock", "out_of_stock", "outofstock", "unavailable", "sold out"})
-SHOWN_KEYS = 12
+SHOWN_KEYS = 20
 
 
 def unavailable_of(

@@ -13,6 +13,7 @@ from assets.interactions.splits import Parts
 from assets.serving.choice import candidates, choice_table, choose, in_words, margin_over_next, row_of, row_version
 from assets.serving.promotion import candidate, chosen
 from assets.settings import (
+    BEST,
     PromotionSettings,
     RecommendationSettings,
     RefitSettings,
@@ -136,7 +137,8 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
     served = find_release(root, name, pointer.version) if pointer else None
     models = {model: stage.manifest(model) for model in (SERVED_MODEL, NEW_ITEM_MODEL)}
     new = candidate(name, str(choice["served"]), float(str(choice["validation_ndcg@20"])), models)
-    release = chosen(new, served, pointer, config)
+    named = stage.manifest("model_choice").recipe.settings["serve"] != BEST
+    release = chosen(new, served, pointer, config, named)
     facts = {
         "serves": release.model,
         "choice": choice["choice"],

@@ -23,8 +23,13 @@ def candidate(dataset: str, model: str, validation: float, models: Mapping[str, 
     return Release.of(dataset, validation, dict(models), model)
 
 
-def chosen(new: Release, served: Release | None, pointer: Pointer | None, config: PromotionSettings) -> Release:
+def chosen(
+    new: Release, served: Release | None, pointer: Pointer | None, config: PromotionSettings, named: bool = False
+) -> Release:
     """The release to serve: the new one, but for one that a person took back, which stays back unless `force` is set.
+
+    Args:
+        named: whether the settings name the model that is served: then another one than before may be worse.
 
     Raises:
         InputError: the new one's validation metric has collapsed against the one that is served.
@@ -33,6 +38,8 @@ def chosen(new: Release, served: Release | None, pointer: Pointer | None, config
         return new
     if new.version in pointer.withdrawn:
         return served
+    if named and new.model != served.model:
+        return new
     least = (1 - config.max_validation_drop) * served.validation
     if not new.validation >= least:
         raise InputError(

@@ -41,6 +41,17 @@ def test_one_that_collapsed_is_refused(validation: float, drop: float) -> None:
     assert chosen(release("new", validation), SERVED, POINTER, PromotionSettings(force=True)).version == "new"
 
 
+def test_a_model_that_the_settings_name_may_be_worse_than_another_but_not_than_itself() -> None:
+    other = release("new", 0.01).model_copy(update={"model": "popularity"})
+    assert chosen(other, SERVED, POINTER, PromotionSettings(), named=True).version == "new"
+    with pytest.raises(InputError, match="below max_validation_drop"):
+        chosen(other, SERVED, POINTER, PromotionSettings())
+    with pytest.raises(InputError, match="below max_validation_drop"):
+        chosen(release("new", 0.01), SERVED, POINTER, PromotionSettings(), named=True)
+    bad = release("bad", 0.5).model_copy(update={"model": "popularity"})
+    assert chosen(bad, SERVED, POINTER, PromotionSettings(), named=True).version == "old"
+
+
 def test_one_that_was_taken_back_stays_back_until_it_is_forced() -> None:
     assert chosen(release("bad", 0.5), SERVED, POINTER, PromotionSettings()).version == "old"
     assert chosen(release("bad", 0.5), SERVED, POINTER, PromotionSettings(force=True)).version == "bad"
