@@ -13,18 +13,21 @@ from assets.evaluation.costs import Costs, headline
 from assets.features.pictures import pictures_of
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from assets.settings import EvaluationSettings, NewItemSettings, ReportSettings
+from assets.serving.choice import row_of, row_version
+from assets.settings import EvaluationSettings, NewItemSettings, RefitSettings, ReportSettings
 from assets.stage import Stage
 from models.zoo import NAMES, PLACING_MODEL
 from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.history import Run, append_run, read_history, with_run
 from storage.io_managers import Made, link
+from storage.layout import DataRoot
 from storage.models import SavedModels, read_models
 from storage.publish import publish_bytes
 from storage.releases import SERVED_MODEL, Promoted
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
+from storage.variants import figures, find_variants
 
 
 def runs_so_far(stage: Stage) -> dict[str, Any]:
@@ -96,6 +99,7 @@ def leaderboard(
     core_alone=True,
     pool=GPU,
     inputs={PLACING_MODEL: SavedModels},
+    parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))},
 )
 def new_item_recall(
     stage: Stage,
@@ -103,25 +107,39 @@ def new_item_recall(
     splits: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
+    item_graph: NearestItems,
+    model_choice: pa.Table,
     **placing: SavedModels,
 ) -> Made:
     """How well items are placed that nobody has bought yet: some are held out of training with all their interactions.
 
     They are then ranked for the users who have some of them, by their content through the gate, by their likeness to
-    what these users have, and by popularity, to which all of them are equal.
+    what these users have, and by popularity, to which all of them are equal. And they are mixed into the lists of the
+    chosen model, trained without them: what that finds of them, and what it costs of the others.
     """
-    from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on
+    from assets.evaluation.mixing import mixed_rows
+    from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on, warm_data
+    from assets.serving.refit import fit_anew, forget_checkpoints
+    from assets.training.scorers import scorer_of
+    from models.ranking import matrix_of
 
     views = Views(image_embeddings, text_embeddings)
     try:
         cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
         model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
+        data, row = warm_data(cold, views, item_graph), row_of(model_choice)
+        chosen = fit_anew(
+            stage, RefitSettings.model_validate({"device": config.device}), row["model"], row["values"], data
+        )[0]
+        scorer = scorer_of(chosen, matrix_of(data.user, data.item, data.users, data.items))
+        mixed = list(mixed_rows(cold, scorer, model, views, config.cold_seed))
     except InputError as error:  # a dataset that is too small for this is not too small for all else
         return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
-    rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))
+    rows = [*recall_rows(cold, scorers(cold, model, views), config.cold_seed), *mixed]
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
     facts = {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
-    return Made(table, facts | {"items_held_out": len(cold.items), "users": len(cold.users)})
+    facts |= {"items_held_out": len(cold.items), "users": len(cold.users), "mixed_into": row["model"]}
+    return Made(table, facts, published=lambda: forget_checkpoints(stage))
 
 
 @dataset_asset(
@@ -192,12 +210,21 @@ def report(
         explainers={name: explainer_of(model, data) for name, model in evaluated.items()}
         | {SENT: explainer_of(sent, everything(splits, **views, item_graph=item_graph))},
         history=history,
+        variants=variant_rows(stage.root.published, stage.dataset.name),
     )
     target = stage.root.path("report", stage.dataset.name, ".html")
     facts = {"open": link(report_url(stage.root.name(stage.dataset.name))), **history_picture(history)}
     page = render(findings, pictures_of(stage), config.report_users)
     publish_bytes(target, page.encode())
     return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
+
+
+def variant_rows(root: DataRoot, dataset: str) -> list[dict[str, Any]]:
+    """What is published and every variant beside it, with its settings and what it came to; none without a variant."""
+    variants = find_variants(root, dataset)
+    published = {"name": "published", "settings": "those of the catalogue", **figures(root, None, dataset)}
+    own = [{"name": one.key, "settings": one.in_words(), **figures(root, one, dataset)} for one in variants]
+    return [published, *own] if own else []
 
 
 def evaluated_models(stage: Stage, served: str) -> dict[str, SavedModels]:

@@ -19,6 +19,7 @@ from models.fusion import Modality
 from models.new_items import content_neighbours, placed
 from models.propagation import normalised_adjacency
 from models.ranking import Scorer, Vectors, matrix_of
+from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.models import SavedModel
 from storage.tables import Embeddings
@@ -88,14 +89,45 @@ class Views:
         return visual, textual
 
 
-def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
-    """A model made and trained as `like`, which learns of the warm items alone: no other is even a negative."""
+def warm_data(cold: Cold, views: Views, nearest: NearestItems | None = None) -> TrainSet:
+    """Train without the items held out.
+
+    Args:
+        nearest: the nearest items of each item by its number, of which those held out are left out.
+    """
     user, item = cold.warm.pairs(TRAIN)
     adjacency = normalised_adjacency(user, item, cold.warm.users, cold.warm.items)
-    data = TrainSet(user, item, cold.warm.users, cold.warm.items, adjacency, Content(*views.of(cold.kept)))
+    graphs = (_among_warm(cold, nearest.visual), _among_warm(cold, nearest.textual)) if nearest else (None, None)
+    return TrainSet(user, item, cold.warm.users, cold.warm.items, adjacency, Content(*views.of(cold.kept), *graphs))
+
+
+def _among_warm(cold: Cold, nearest: np.ndarray) -> np.ndarray:
+    """The nearest warm items of every warm item, int32 [warm, k], by their new numbers; -1 where there are no more."""
+    number = np.full(len(nearest), -1, np.int32)
+    number[cold.kept] = np.arange(len(cold.kept), dtype=np.int32)
+    rows = nearest[cold.kept]
+    found = np.where(rows >= 0, number[rows], -1)
+    order = np.argsort(found < 0, axis=1, kind="stable")  # those that are left move up
+    return np.take_along_axis(found, order, axis=1)
+
+
+def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
+    """A model made and trained as `like`, which learns of the warm items alone: no other is even a negative."""
+    data = warm_data(cold, views)
     made_of = RecommenderConfig.model_validate(like.config)
     training = TrainerConfig.model_validate(like.config | {"device": device})
     return fit_one(like.config["model"], made_of, training, data, HeldOut.of(cold.warm, VALIDATION))[0]
+
+
+def placed_vectors(cold: Cold, model: SavedModel, views: Views) -> np.ndarray:
+    """What `model` makes of the content of all items, float32 [items, dim], the warm ones first."""
+    return placed(RecommenderConfig.model_validate(model.config), weights_of(model), *_content(cold, views)[1])
+
+
+def _content(cold: Cold, views: Views) -> tuple[np.ndarray, tuple[Modality, Modality]]:
+    """The former numbers of all items, the warm ones first, as they are numbered in `warm`; and their content."""
+    every = np.concatenate([cold.kept, cold.items])
+    return every, views.of(every, np.arange(len(every)) < len(cold.kept))
 
 
 def scorers(cold: Cold, model: SavedModel, views: Views) -> dict[str, Scorer]:
@@ -104,9 +136,8 @@ def scorers(cold: Cold, model: SavedModel, views: Views) -> dict[str, Scorer]:
     Nobody is shown to have bought an item held out, so by popularity all are equal, and their order is drawn by lot.
     """
     train = matrix_of(*cold.warm.pairs(TRAIN), cold.warm.users, cold.warm.items)
-    every = np.concatenate([cold.kept, cold.items])  # the warm items first, as they are numbered in `warm`
-    content = views.of(every, np.arange(len(every)) < len(cold.kept))
-    vectors = placed(RecommenderConfig.model_validate(model.config), weights_of(model), *content)[len(cold.kept) :]
+    every, content = _content(cold, views)
+    vectors = placed_vectors(cold, model, views)[len(cold.kept) :]
     known = np.unique(cold.warm.pairs(TRAIN)[1]).astype(np.int64)
     new = np.arange(len(cold.kept), len(every))
     likeness = content_neighbours(*content, known, new, NEIGHBOURS)[: len(cold.kept)]

@@ -120,4 +120,5 @@ def findings() -> Findings:
             SENT: explainer([0, 1, 2, 3, 4, 5]),
         },
         history=SCHEMAS["history"].empty_table(),
+        variants=[],
     )

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on
+from assets.evaluation.mixing import MIXED_METRICS, SHARES, mixed_rows
+from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on, warm_data
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from models.ranking import Vectors
 from models.zoo import LEARNED, PLACING_MODEL
+from storage.arrays import NearestItems
 from storage.errors import InputError
 from storage.models import SavedModel
 from storage.tables import Embeddings
@@ -104,3 +106,44 @@ def test_rows_have_the_recall_that_a_perfect_and_a_blind_order_have() -> None:
     assert found["worst", "recall", 10]["value"] < 0.5
     assert found["best", "recall", 10]["n_items"] == 27
     assert found["best", "recall", 10]["n_users"] == len(cold.users)
+
+
+def test_the_nearest_items_held_out_are_no_neighbours_and_the_others_move_up() -> None:
+    cold = Cold.of(PARTS, 0.2, seed=1)
+    out = set(cold.items.tolist())
+    nearest = np.tile(np.arange(30, dtype=np.int32), (30, 1))
+    nearest[0, 25:] = -1
+    data = warm_data(cold, views_of(np.random.default_rng(3)), NearestItems(nearest, nearest))
+    assert data.content is not None
+    found = data.content.nearest_visual
+    assert found is not None
+    for new, old in enumerate(cold.kept.tolist()):
+        wanted = [cold.kept.tolist().index(n) for n in nearest[old].tolist() if n >= 0 and n not in out]
+        assert found[new].tolist() == wanted + [-1] * (30 - len(wanted))
+
+
+def test_mixed_lists_find_new_items_and_what_it_costs_is_counted() -> None:
+    """30 items, of which 6 are held out; a list of 20 of the 24 others less those in train."""
+    rng = np.random.default_rng(5)
+    cold, views = Cold.of(PARTS, 0.2, seed=1), views_of(rng)
+    config = {"dim": 4, **LEARNED[PLACING_MODEL].made_of, "loss": "bpr", "max_epochs": 1, "shared_negatives": 8}
+    like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **config})
+    placing = trained_on(cold, like, views, "cpu")
+    scores = rng.normal(size=(40, 24)).astype(np.float32)
+    chosen = Vectors(scores, np.eye(24, dtype=np.float32))
+    rows = {(row["method"], row["metric"]): row for row in mixed_rows(cold, chosen, placing, views, 0)}
+    train = {(int(u), int(i)) for u, i in zip(*cold.warm.pairs(TRAIN), strict=True)}
+    test = {(int(u), int(i)) for u, i in zip(*cold.warm.pairs(TEST), strict=True)}
+    recalls = []
+    for user in range(40):
+        mine = {i for u, i in test if u == user}
+        if mine and any(u == user for u, _ in train):
+            best = [i for i in np.argsort(-scores[user]) if (user, int(i)) not in train][:20]
+            recalls.append(len(mine & {int(i) for i in best}) / len(mine))
+    assert rows["share 0", "recall_of_others"]["value"] == pytest.approx(np.mean(recalls))
+    assert rows["share 0", "recall_of_new"]["value"] == 0
+    new, others = ([rows[f"share {s:g}", metric]["value"] for s in SHARES] for metric in MIXED_METRICS)
+    assert new == sorted(new)
+    assert new[-1] > 0
+    assert others == sorted(others, reverse=True)
+    assert rows["share 0.5", "recall_of_new"]["n_items"] == 6

@@ -38,6 +38,7 @@ class Findings:
         lineage: manifests of everything upstream, sources first.
         explainers: of these and of what is SENT, what takes the scores of recommendations apart, if anything does.
         history: the table of that name, with this run.
+        variants: what is published, and the variants of it: name, settings, served, validation, recall.
     """
 
     dataset: str
@@ -59,6 +60,7 @@ class Findings:
     lineage: Sequence[Manifest]
     explainers: Mapping[str, Explainer | ItemExplainer | None]
     history: pa.Table
+    variants: Sequence[Mapping[str, Any]]
 
     def manifest(self, asset: str) -> Manifest:
         """The manifest of an asset of the lineage."""

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from assets.evaluation.judge import WITHOUT_TRAIN
+from assets.evaluation.mixing import MIXED_METRICS
 from assets.evaluation.new_items import NEW_ITEM_METRICS
 from models.zoo import BEST_MODEL, PAPER_MODEL
 
@@ -148,5 +149,17 @@ def _shown(value: Any) -> str:
 def new_item_rows(new_item_recall: pd.DataFrame) -> list[dict[str, Any]]:
     """One row a method of placing new items; every cell a value and its interval, in the order of NEW_ITEM_METRICS."""
     by_key = new_item_recall.set_index(["method", "metric", "k"]).to_dict("index")
-    methods = new_item_recall["method"].unique()
+    methods = [one for one in new_item_recall["method"].unique() if (one, *NEW_ITEM_METRICS[0]) in by_key]
     return [{"method": one, "cells": [by_key[one, *wanted] for wanted in NEW_ITEM_METRICS]} for one in methods]
+
+
+def mixed_rows(new_item_recall: pd.DataFrame) -> list[dict[str, Any]]:
+    """One row a share of the list that may be new: the recall of new items, and that of the others."""
+    mixed = new_item_recall[new_item_recall["method"].str.startswith("share ")]
+    return [
+        {
+            "share": float(str(method).removeprefix("share ")),
+            "cells": [found[found["metric"] == metric].to_dict("records")[0] for metric in MIXED_METRICS],
+        }
+        for method, found in mixed.groupby("method", sort=False)
+    ]
