@@ -39,13 +39,13 @@ help: ## this list
 	@echo "make collect                delete the embedding vectors that no published table names"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
 
+GIVEN = $(if $(CONFIG),--config-json '$(subst ','\'',$(CONFIG))')
 run: SELECT := *report
 run-all: SELECT := *
 
 run run-all: home doctor
-	@$(COMMAND) check $(DATASET)
-	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) \
-		$(if $(CONFIG),--config-json '$(subst ','\'',$(CONFIG))') \
+	@$(COMMAND) check $(DATASET) $(GIVEN)
+	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) $(GIVEN) \
 		|| { $(COMMAND) why $(DATASET); exit 1; }
 	@$(COMMAND) show $(DATASET)
 

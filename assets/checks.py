@@ -92,7 +92,7 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     return warned_if(
         worst > most,
         said=f"values are there and were not read ({told or 'none'}, of {manifest.rows:,} items); the first of each "
-        f"lie in {root.shown(path)}",
+        f"lie in {root.shown(path)}; mend them there, or raise max_not_read_rate where they are of no use",
         not_read=sum(unread.values()),
         highest_rate=worst,
         max_not_read_rate=most,
@@ -155,7 +155,7 @@ def _why_apart(core: pa.Array, described: pa.Array, known: int) -> str:
     folded = pc.utf8_upper(pc.utf8_trim_whitespace(described))
     found = pc.sum(pc.is_in(pc.utf8_upper(pc.utf8_trim_whitespace(unknown)), value_set=folded)).as_py()
     if found:
-        return f"{said}; {found:,} more are there in other letter case, or with blanks around the id"
+        return f"{said}; {found:,} more are there in other letter case, or with blanks around the id: write them alike"
     return f"{said}; see whether both files are of the same category, and count products by the same id"
 
 
@@ -216,7 +216,8 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     told = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
     return warned_if(
         not found and len(named) > 0,
-        said=f"of the {len(named):,} items that name a picture, none could be had ({told})",
+        said=f"of the {len(named):,} items that name a picture, none could be had ({told}); docs/embeddings.md says "
+        f"what that means, and picture_retry_failed asks for all of them again",
         found=found,
         not_found=len(named) - found,
     )

@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from assets.checking import dataset_check
-from assets.checks import passed_if
+from assets.checks import passed_if, warned_if
 from assets.in_force import settings_in_force
 from assets.settings import GuardSettings
 from storage.catalogue import Dataset
@@ -76,10 +76,9 @@ def age_of_report(root: DataRoot, dataset: Dataset) -> dg.AssetCheckResult:
     """Whether the report of a dataset is younger than its `max_age_days`; one that is not is a warning."""
     most = settings_in_force(GuardSettings, dataset, {})[0].max_age_days
     days = max(0.0, time.time() - root.manifest("report", dataset.name).made_at / 1000) / 86_400
-    return dg.AssetCheckResult(
-        passed=most is None or days <= most,
-        severity=dg.AssetCheckSeverity.WARN,
-        metadata={"age_days": days, "max_age_days": "none" if most is None else most},
+    said = f"the report is {days:.0f} days old; `make catch-up DATASET={dataset.name}` makes what is out of date"
+    return warned_if(
+        most is not None and days > most, said=said, age_days=days, max_age_days="none" if most is None else most
     )
 
 

@@ -5,6 +5,7 @@ Each ends with one sentence, on standard error and with exit status 1, where som
 
 import argparse
 import fcntl
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import mending
 from pipeline.instance import initialise, instance_settings, is_in_postgres
-from storage.catalogue import Dataset, load_catalogue
+from storage.catalogue import Dataset, closest_to, load_catalogue
 from storage.environment import path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
@@ -77,6 +78,27 @@ def check(name: str) -> None:
             print(f"{name}, by the last run: {index.facts.get('outlook', 'no outlook yet')}.")
     except (InputError, ModelError) as error:
         raise InputError(f"Dataset {name}: {error}.") from error
+
+
+def check_config(given: str) -> None:
+    """Refuse the config of a run that names an asset or a setting that is not there, before the run begins."""
+    from assets.settings import ALL_SETTINGS
+    from pipeline.definitions import defs
+    from pipeline.resources import require_known
+
+    try:
+        ops = json.loads(given).get("ops", {})
+        settings = {asset: op.get("config", {}) for asset, op in ops.items()}
+    except (ValueError, AttributeError):
+        raise InputError('The config is no JSON of the form {"ops": {ASSET: {"config": {SETTING: VALUE}}}}.') from None
+    known = {name for kind in ALL_SETTINGS for name in kind.model_fields}
+    try:
+        require_known(ops, {key.path[-1] for key in defs.resolve_asset_graph().materializable_asset_keys}, ())
+        for asset, values in settings.items():
+            if wrong := next((name for name in values if name not in known), None):
+                raise InputError(f"the config of {asset} has {wrong!r}, which no asset has{closest_to(wrong, known)}")
+    except InputError as error:
+        raise InputError(f"The run does not begin: {error}.") from None
 
 
 def _check_weights(dataset: Dataset) -> None:
@@ -233,10 +255,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.commands", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("dataset", nargs="?", default="sample")
+    parser.add_argument("--config-json", help="of the run that is checked")
     given = parser.parse_args()
     try:
         if given.command in OF_ONE and given.dataset != mending.EVERY:
             require_dataset(given.dataset.partition("@")[0])
+        if given.config_json:
+            check_config(given.config_json)
         COMMANDS[given.command](given.dataset)
     except InputError as error:
         print(error, file=sys.stderr)

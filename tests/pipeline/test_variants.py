@@ -5,7 +5,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from pipeline import commands
 from pipeline.definitions import defs
+from storage.errors import InputError
 from storage.layout import DataRoot
 from storage.releases import find_pointer
 from storage.variants import figures, find_variants, forget, keep_last, variant_name
@@ -158,3 +160,44 @@ def test_every_asset_can_be_told_to_promote() -> None:
     for key in graph.materializable_asset_keys:
         schema = defs.resolve_assets_def(key).op.config_schema.config_type
         assert {"force", "promote"} <= schema.fields.keys()  # type: ignore[union-attr]
+
+
+def test_the_commands_list_variants_with_their_figures_and_forget_them(
+    tried: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipeline = tried.copy(tmp_path)
+    monkeypatch.setenv("REC_DATA", str(pipeline.root.root))
+    commands.variants("sample")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("published: ")
+    assert second.startswith(f"sample@{variant_name(TRIAL)}: ")
+    assert "NDCG@20 on validation 0." in second
+    assert second.endswith("assets. gated_lightgcn.dim 16, recommendations.top_k 7")
+    with pytest.raises(InputError) as error:
+        commands.forget("sample@nothing")
+    assert str(error.value) == (f"Dataset sample: there is no variant nothing of it; there are: {variant_name(TRIAL)}.")
+    commands.forget(f"sample@{variant_name(TRIAL)}")
+    assert capsys.readouterr().out == f"sample@{variant_name(TRIAL)} is deleted.\n"
+    commands.variants("sample")
+    assert "There is no variant of sample" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ("{", "The config is no JSON of the form"),
+        ("[1]", "The config is no JSON of the form"),
+        ('{"ops": {"lightgcm": {}}}', "The run does not begin: the run's config names 'lightgcm', which is no asset"),
+        ('{"ops": {"lightgcn": {"config": {"dims": 3}}}}',
+         "The run does not begin: the config of lightgcn has 'dims', which no asset has; the closest to it: dim"),
+    ],
+)  # fmt: skip
+def test_a_config_is_looked_at_before_the_run(config: str, sentence: str) -> None:
+    with pytest.raises(InputError) as error:
+        commands.check_config(config)
+    assert str(error.value).startswith(sentence)
+
+
+def test_a_config_without_a_mistake_is_none() -> None:
+    commands.check_config('{"ops": {"lightgcn": {"config": {"dim": 3}}}}')
+    commands.check_config("{}")
