@@ -89,7 +89,7 @@ def in_words(found: Mapping[str, float], seconds: Mapping[str, float], here: Map
     return (
         f"{found['orders_described']:.1%} of the {orders:,} interactions are of items that the metadata know, "
         f"{found['orders_with_picture']:.1%} of items that name a picture, {found['orders_with_text']:.1%} of items "
-        f"that have a text; what follows takes at most about {whole} ({parts}), by {by}; what "
+        f"that have a text; what follows takes about {whole} ({parts}), by {by}; what "
         f"is there already costs nothing"
     )
 
