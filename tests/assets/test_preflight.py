@@ -76,7 +76,7 @@ def test_the_sentence_says_whose_rates_they_are(here: dict[str, float], by: str)
     said = in_words(found, {IMAGE: 100, TEXT: 7200}, here, 1234)
     assert said == (
         "99.5% of the 1,234 interactions are of items that the metadata know, 50.0% of items that name a picture, "
-        "100.0% of items that have a text; what follows takes about 2.0 h (encoding pictures 2 min, encoding texts 2.0 h), "
-        f"{by}; what is there already costs nothing"
+        "100.0% of items that have a text; what follows takes about 2.0 h (encoding pictures 2 min, encoding texts "
+        f"2.0 h), {by}; what is there already costs nothing"
     )
     assert preflight.LEAST == 100

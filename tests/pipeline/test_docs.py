@@ -60,7 +60,7 @@ def test_a_command_is_one_that_its_program_takes(
         case "python", ["-m", module, *_]:
             assert find_spec(module)
         case "python", [script, _user, number]:
-            assert re.fullmatch(r"data/vectors_export/\w+/search\.py", script)
+            assert re.fullmatch(r"data/vectors_export/\w+(@\w+)?/search\.py", script)
             assert (PROJECT_ROOT / "assets/exports/search.py").is_file() and number.isdigit()
         case name, _:
             assert name in OF_OTHERS
