@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.storage.s3_server import S3Server
@@ -22,6 +23,9 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
+
+settings.register_profile("project", deadline=None)  # no test asserts how long something took
+settings.load_profile("project")
 
 PROJECT = Path(__file__).parent.parent
 SHARED_DATA = Path(os.environ.get("REC_SHARED_DATA") or PROJECT.parent / "shared" / "data")
