@@ -147,7 +147,6 @@ def new_item_recall(
     kinds={"jinja", "html"},
     code_version="4",
     io_manager="files",
-    deps=("model_choice",),
 )
 def report(
     stage: Stage,
@@ -181,7 +180,7 @@ def report(
 
     lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
     board = stage.manifest("leaderboard").facts
-    served, choice = current.release.model, stage.manifest("model_choice").facts
+    served, choice = current.release.model, stage.manifest("current").facts["choice"]
     run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{served}")))
     history = with_run(read_history(stage.root, stage.dataset.name), run)
     views: dict[str, Any] = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
@@ -202,7 +201,7 @@ def report(
         items=item_frame(item_index, items, item_images, *(view.has_value for view in views.values())),
         curves=curves_of(gated_lightgcn, lightgcn, bpr_mf),
         gated=gated_lightgcn,
-        choice=str(choice["choice"]),
+        choice=str(choice),
         evaluated={name: scorer_of(model, train, others) for name, model in evaluated.items()},
         comparisons=cast(list[dict[str, Any]], board["comparisons"]),
         encoders={asset: view.about for asset, view in views.items()},

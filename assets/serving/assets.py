@@ -139,14 +139,16 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
     new = candidate(name, str(choice["served"]), float(str(choice["validation_ndcg@20"])), models)
     named = stage.manifest("model_choice").recipe.settings["serve"] != BEST
     release = chosen(new, served, pointer, config, named)
+    taken_back = new.version != release.version
+    said = f"{release.model} is served, of the release before: the one that was made last was taken back"
     facts = {
         "serves": release.model,
-        "choice": choice["choice"],
+        "choice": said if taken_back else choice["choice"],
         "validation_ndcg@20": release.validation,
         "of_the_candidate": new.validation,
         "of_the_one_before": served.validation if served else "none",
         "moved": served is None or release.version != served.version,
-        "taken_back": new.version != release.version,
+        "taken_back": taken_back,
     }
     return Made(release, facts, published=lambda: prune(root, name, config.keep_versions, NAMES))
 

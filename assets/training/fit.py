@@ -85,7 +85,9 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     """
     parts, data = train_set(splits, **inputs)
     validation, known = HeldOut.of(parts, VALIDATION), known_of(stage, parts)
-    earlier = version_before(stage) if config.warm_start and not config.force else None
+    # A variant says what its settings are worth, so it begins from nothing that was made with others.
+    may_be_warm = config.warm_start and not config.force and not stage.root.variant
+    earlier = version_before(stage) if may_be_warm else None
     by_ray = config.processes > 1 and stage.compute.on_ray
     kept = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints"  # which all processes see
     checkpoints = kept / stage.dataset.name / stage.asset
