@@ -39,7 +39,8 @@ help: ## this list
 	@echo "make collect                delete the embedding vectors that no published table names"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
 
-GIVEN = $(if $(CONFIG),--config-json '$(subst ','\'',$(CONFIG))')
+# Not from the environment, where others may use the name.
+GIVEN = $(if $(filter command,$(firstword $(origin CONFIG))),--config-json '$(subst ','\'',$(CONFIG))')
 run: SELECT := *report
 run-all: SELECT := *
 

@@ -26,7 +26,7 @@ from storage.layout import Manifest, Recipe
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
-# Settings that change how an artefact is made, but not what it is.
+# Settings for whose sake nothing is made again: they say how it is made, and from where a search or a training begins.
 IMMATERIAL = {"force", "promote", "retune", "warm_start", "device", "processes", "image_batch", "image_workers"}
 IMMATERIAL |= {"text_batch"}
 
@@ -44,6 +44,7 @@ def dataset_asset(
     code_version: str,
     io_manager: str = "tables",
     reuse: bool = False,
+    reads_more: bool = False,
     outside: Callable[[Any], dict[str, str]] | None = None,
     starts_numbering: bool = False,
     core_alone: bool = False,
@@ -59,6 +60,7 @@ def dataset_asset(
 
     Args:
         reuse: use what is there again when inputs, settings and code version are what it was made of.
+        reads_more: whether it reads what its recipe does not name, such as a pointer: then a variant makes it anew.
         outside: from the settings, versions of what the function reads besides its inputs, such as weights.
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
             be of one mind about its data version.
@@ -85,7 +87,8 @@ def dataset_asset(
                 parts = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
                 more = outside(in_force) if outside else {}
                 basis = _basis(context, stage, code_version, in_force, more, parts, core_alone)
-                reusable = reuse or bool(stage.root.variant)  # a variant makes what its settings change, and no more
+                # A variant makes what its settings change, and no more.
+                reusable = reuse or (bool(stage.root.variant) and not reads_more)
                 last = stage.root.find_sound(stage.asset, stage.dataset.name) if reusable else None
                 if last and last.recipe == basis.recipe and not in_force.force:
                     return _used_again(context, stage, last, basis)

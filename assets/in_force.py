@@ -5,7 +5,14 @@ from typing import Any, TypeVar
 import dagster as dg
 import pydantic
 
-from assets.settings import ALL_SETTINGS, StageSettings
+from assets.settings import (
+    ALL_SETTINGS,
+    NEVER_EXPLAIN,
+    IndexSettings,
+    RecommendationSettings,
+    ServingSettings,
+    StageSettings,
+)
 from storage.catalogue import Dataset, closest_to, first_mistake
 from storage.errors import InputError
 
@@ -37,6 +44,17 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
         for name in kind.model_fields
     }
     return settings, origins
+
+
+def require_possible(dataset: Dataset) -> None:
+    """Raise InputError where settings of a dataset contradict each other, before anything is made with them."""
+    index, _ = settings_in_force(IndexSettings, dataset, {})
+    serving, _ = settings_in_force(ServingSettings, dataset, {})
+    lists, _ = settings_in_force(RecommendationSettings, dataset, {})
+    if lists.new_items == "mixed" and index.items == "core":
+        raise InputError("new_items is 'mixed', and items is 'core', so that no item is new; set items to 'all'")
+    if serving.explain and serving.serve in NEVER_EXPLAIN:
+        raise InputError(f"explain asks for reasons, and serve names {serving.serve}, which cannot give any")
 
 
 def settings_table(settings: StageSettings, origins: dict[str, str]) -> dg.TableMetadataValue:

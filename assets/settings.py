@@ -15,6 +15,8 @@ from models.zoo import MAX_ITEMS, NAMES
 from storage.catalogue import closest_to
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
+PARTS = 5  # of a core: when one of them has changed, settings are searched anew
+NEVER_EXPLAIN = ("blend", "popularity", "mmgcn", "bpr_mf", "vbpr", "ablation_no_graph")
 BEST = "best"  # of the models on validation
 PRECISION = "Arithmetic of the encoder; auto takes half precision where the hardware has it, fp32 is exact."
 
@@ -264,10 +266,15 @@ class RefitSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class RecommendationSettings(ExplainedSettings):
-    """Recommendations for every user."""
+class ListSettings(StageSettings):
+    """How long a list is."""
 
     top_k: int = Field(20, ge=1, description="Items recommended to a user.")
+
+
+class RecommendationSettings(ExplainedSettings, ListSettings):
+    """Recommendations for every user."""
+
     new_items: Literal["apart", "mixed"] = Field(
         "apart", description="Whether items that nobody has are scored in a table apart alone, or enter the lists, too."
     )
@@ -326,6 +333,7 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     EvaluationSettings,
     ServingSettings,
     RefitSettings,
+    ListSettings,
     RecommendationSettings,
     NewItemSettings,
     GuardSettings,

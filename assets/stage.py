@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from assets.compute import Compute
 from storage.catalogue import Dataset
@@ -38,6 +39,15 @@ class Stage:
         """A short hash of everything that the asset is made of: the name of what is kept of work under way."""
         assert self.recipe is not None
         return hashlib.sha256(self.recipe.model_dump_json().encode()).hexdigest()[:12]
+
+    def work_folder(self, kind: str, shared: bool = False) -> Path:
+        """Where unfinished work of a kind lies, such as checkpoints; variants have their own.
+
+        Args:
+            shared: whether it lies below the data root, which all machines see.
+        """
+        work = self.root.root / ".work" if shared else self.root.work
+        return work / kind / self.root.name(self.dataset.name)
 
     def progress(self, total: int | None, unit: str) -> Progress:
         return Progress(f"{self.asset} {self.dataset.name}", total, unit)

@@ -126,7 +126,7 @@ def train(
             except LostProcessError:
                 raise
             except ModelError as error:  # scores that are no numbers
-                if not history.best_epoch:
+                if history.best_value < 0:  # nothing is kept yet
                     raise
                 kept = history.best_epoch
                 logger.warning(f"training ended at epoch {epoch} ({error}); the weights of {kept} are kept")

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster import AutomationCondition
 
+from pipeline.tags import VARIANT
 from storage.catalogue import load_catalogue
 
 
@@ -51,8 +52,14 @@ def _where(context: dg.AutomationContext, names: Iterable[str]) -> dg.Automation
     return dg.AutomationResult(context, subset)
 
 
+# A variant is not what is published: that its assets were made says nothing of those.
+made_for_good = AutomationCondition.newly_updated() & ~AutomationCondition.all_new_updates_have_run_tags(
+    tag_keys={VARIANT}
+)
+handled = AutomationCondition.newly_requested() | made_for_good | AutomationCondition.initial_evaluation()
+
 follow_changes = (
-    AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).since_last_handled()
+    AutomationCondition.any_deps_match(AutomationCondition.data_version_changed()).since(handled)
     & ~AutomationCondition.any_deps_missing()
     & ~UpstreamUnsettled()
     & AutomationCondition.all_deps_blocking_checks_passed()

@@ -59,7 +59,7 @@ def check(name: str) -> None:
     try:
         dataset = load_catalogue().dataset(name)
         from assets.compute import Compute
-        from assets.in_force import settings_in_force
+        from assets.in_force import require_possible, settings_in_force
         from assets.settings import ALL_SETTINGS
 
         check_local(dataset, "reviews")
@@ -68,10 +68,11 @@ def check(name: str) -> None:
             raise InputError(f"'images' names {dataset.images}, and there is no such folder")
         for kind in ALL_SETTINGS:
             settings_in_force(kind, dataset, {})
+        require_possible(dataset)
         Compute.from_environment()
         root = DataRoot.from_environment()
         root.require_folders()
-        root.pull(name, [])  # of no asset: whether it can be had at all
+        root.pull(name, ["item_index"])
         _check_devices(dataset)
         _check_weights(dataset)
         if index := root.find_manifest("item_index", name):

@@ -17,8 +17,8 @@ refresh = dg.define_asset_job(
 
 fetch_dumps = dg.define_asset_job(
     "fetch_dumps",
-    selection=dg.AssetSelection.assets("raw_reviews", "raw_metadata"),
-    description="The raw dumps alone: what is there unchanged is not fetched again.",
+    selection=dg.AssetSelection.assets("raw_reviews", "raw_metadata", "unavailable_items"),
+    description="The raw dumps, and what is unavailable: what is there unchanged is not fetched again.",
 )
 
 

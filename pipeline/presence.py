@@ -15,7 +15,7 @@ from assets.settings import PromotionSettings
 from pipeline.reasons import failed_checks, sentence_of
 from pipeline.resources import ops_of
 from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN, VARIANT, WORK
-from storage.catalogue import load_catalogue
+from storage.catalogue import Dataset
 from storage.errors import InputError
 from storage.layout import DataRoot
 from storage.locks import Holder, dataset_lock
@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 HEARTBEAT_S = 60.0
 
 
-@dg.resource(required_resource_keys={"data_root"}, description="Keeps a second run off the dataset of this one.")
+@dg.resource(
+    required_resource_keys={"catalogue", "data_root"}, description="Keeps a second run off the dataset of this one."
+)
 def presence(context: dg.InitResourceContext) -> Iterator[None]:
     """Hold the dataset of a run for as long as the run lasts.
 
@@ -42,24 +44,46 @@ def presence(context: dg.InitResourceContext) -> Iterator[None]:
     try:
         with dataset_lock(work, dataset, run.run_id) as holder, heartbeat(instance, holder, work):
             if root.variant:
-                begin_variant(root, dataset, run, instance)
+                begin_variant(root, context.resources.catalogue.dataset(dataset), run, instance)
             yield
             for check in failed_checks(instance, run.run_id):
                 logger.warning(f"{dataset}: {sentence_of(check)}")
+                if root.variant:
+                    report_published(root, check, instance)
     except InputError as error:
         raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from None
 
 
-def begin_variant(root: DataRoot, dataset: str, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
+def report_published(root: DataRoot, check: dg.AssetCheckEvaluation, instance: dg.DagsterInstance) -> None:
+    """Tell Dagster what a check found of the published artefact, after it failed for a variant.
+
+    Dagster knows one verdict of a check and a dataset, and automation makes nothing of what has failed.
+    """
+    published = root.published.find_manifest(check.asset_key.path[-1], str(check.partition))
+    verdict = published.verdicts.get(check.check_name) if published else None
+    if verdict is not None:
+        of_published = dg.AssetCheckEvaluation(
+            asset_key=check.asset_key,
+            check_name=check.check_name,
+            passed=verdict,
+            severity=check.severity,
+            description="of what is published",
+            partition=check.partition,
+            blocking=check.blocking,
+        )
+        instance.report_runless_asset_event(of_published)
+
+
+def begin_variant(root: DataRoot, dataset: Dataset, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
     """Write down that a run makes a variant, and let go of the oldest."""
-    settings, _ = settings_in_force(PromotionSettings, load_catalogue().dataset(dataset), {})
-    variant = register(root, dataset, settings_given(ops_of(run), IMMATERIAL), run.run_id)
+    settings, _ = settings_in_force(PromotionSettings, dataset, {})
+    variant = register(root, dataset.name, settings_given(ops_of(run), IMMATERIAL), run.run_id)
     instance.add_run_tags(run.run_id, {VARIANT: variant.key})
     logger.warning(
         f"this run has settings of its own, so what it makes becomes the variant {variant.key}; what is published and "
         f"served stays as it is (promote: true would replace it)"
     )
-    for gone in keep_last(root.published, dataset, settings.keep_variants):
+    for gone in keep_last(root.published, dataset.name, settings.keep_variants):
         logger.warning(f"the variant {gone.key} is deleted: {settings.keep_variants} are kept (keep_variants)")
 
 

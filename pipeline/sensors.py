@@ -83,6 +83,7 @@ def changed(cursor: Cursor, catalogue: Catalogue) -> Iterator[dg.RunRequest]:
         try:
             dataset = catalogue.dataset(name)
             places[name] = [dataset.source("reviews"), dataset.source("metadata")]
+            places[name] += [dataset.unavailable] if dataset.unavailable else []
         except InputError as error:
             logger.warning(f"Dataset {name}: {error}.")
     found = marks(source for sources in places.values() for source in sources)

@@ -1,5 +1,6 @@
 """Items that a shop cannot send: by a key of the metadata, or in a list of ids."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +72,7 @@ def meaning_of(value: object) -> bool | None:
     if isinstance(value, bool):
         return value
     if isinstance(value, int | float):
-        return value > 0  # pieces in stock
+        return value > 0 if math.isfinite(value) else None  # pieces in stock
     if isinstance(value, str):
         word = value.strip().lower()
         return True if word in YES else False if word in NO else None

@@ -33,7 +33,11 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Recipe(pydantic.BaseModel):
-    """What an artefact is made of: where all of this is equal, so is the artefact."""
+    """What an artefact is made of: where all of this is equal, it is used again.
+
+    A model that began from the version before, and settings that were kept from an earlier search, also depend on what
+    was there before; their facts say so.
+    """
 
     code_version: str
     settings: dict[str, object]  # those that can change the result

@@ -21,6 +21,7 @@ from storage.publish import publish_bytes, remove
 logger = logging.getLogger(__name__)
 
 CURRENT, RECOMMENDATIONS = "current", "recommendations"
+UNCHECKED = {"1", "2", "3", "4"}  # code versions of recommendations before there was a check of them
 SERVED_MODEL, NEW_ITEM_MODEL = "served_model", "new_item_model"  # what a release is made of
 
 
@@ -141,13 +142,16 @@ def roll_back(root: DataRoot, dataset: str) -> Pointer:
     """Serve the release before, with its recommendations; the one that is taken back is not promoted again by itself.
 
     Raises:
-        InputError: there is none before, or its files are not what they were: then nothing has changed.
+        InputError: there is none before, it cannot be served, or its files are not what they were: then nothing has
+            changed.
     """
     pointer = find_pointer(root, dataset)
     if pointer is None or not pointer.earlier:
         raise InputError(f"of {CURRENT} there is no release before the one that is served")
     *earlier, version = pointer.earlier
     release = read_release(root, dataset, version)
+    if SERVED_MODEL not in release.models:
+        raise InputError(f"release {version} was made by an older version of this project, which this one cannot serve")
     for manifest in release.models.values():
         root.artefact(manifest)
     head = root.find_manifest(CURRENT, dataset, f"/{version}")
@@ -160,13 +164,18 @@ def roll_back(root: DataRoot, dataset: str) -> Pointer:
 
 
 def recommended(root: DataRoot, dataset: str, version: str) -> Manifest | None:
-    """The newest recommendations that were made by the models of a release, and have failed no check."""
+    """The newest recommendations that were made by the models of a release, and have passed their checks."""
     made = [
         one
         for one in _versions(root, RECOMMENDATIONS, dataset)
-        if one.recipe.inputs.get(CURRENT) == version and not one.failed
+        if one.recipe.inputs.get(CURRENT) == version and _passed(one)
     ]
     return max(made, key=lambda one: one.made_at, default=None)
+
+
+def _passed(lists: Manifest) -> bool:
+    """Whether recommendations have passed their checks; those of an older version of this project had none."""
+    return not lists.failed if lists.verdicts else lists.recipe.code_version in UNCHECKED
 
 
 def prune(root: DataRoot, dataset: str, keep: int, evaluated: Iterable[str] = ()) -> list[str]:
@@ -186,6 +195,7 @@ def prune(root: DataRoot, dataset: str, keep: int, evaluated: Iterable[str] = ()
         _point(root, served, pointer, earlier=kept[:-1], withdrawn=pointer.withdrawn)
     named = {one.path for release in releases for one in release.models.values()}
     named |= {one.path for version in kept if (one := recommended(root, dataset, version))}
+    named |= {pointer.recommendations or ""}  # of a release before, until newer ones have passed their check
     named |= {str(release_path(root, dataset, version).relative_to(root.root)) for version in kept}
     assets = {name for release in releases for name in release.models} | {CURRENT, RECOMMENDATIONS, *evaluated}
     for name in evaluated:

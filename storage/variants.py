@@ -32,7 +32,7 @@ class Variant(pydantic.BaseModel):
         made_at: when its last run began, in ms since the epoch.
     """
 
-    name: str
+    name: str = pydantic.Field(pattern=r"^[0-9a-f]{8}$")
     dataset: str
     settings: dict[str, dict[str, Any]]
     run: str

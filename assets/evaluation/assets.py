@@ -127,15 +127,19 @@ def new_item_recall(
     try:
         cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
         model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
+    except InputError as error:  # a dataset that is too small for this is not too small for all else
+        return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
+    rows, facts = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed)), dict[str, Any]()
+    try:
         data, row = warm_data(cold, views, item_graph), row_of(model_choice)
         chosen = fit_anew(
             stage, RefitSettings.model_validate({"device": config.device}), row["model"], row["values"], data
         )[0]
         scorer = scorer_of(chosen, matrix_of(data.user, data.item, data.users, data.items))
-        mixed = list(mixed_rows(cold, scorer, model, views, config.cold_seed))
-    except InputError as error:  # a dataset that is too small for this is not too small for all else
-        return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
-    rows = [*recall_rows(cold, scorers(cold, model, views), config.cold_seed), *mixed]
+        rows += mixed_rows(cold, scorer, model, views, config.cold_seed)
+        facts["mixed_into"] = row["model"]
+    except InputError as error:
+        facts["mixing_not_measured"] = str(error)
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
     facts = {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
     facts |= {"items_held_out": len(cold.items), "users": len(cold.users), "mixed_into": row["model"]}
@@ -147,6 +151,7 @@ def new_item_recall(
     kinds={"jinja", "html"},
     code_version="4",
     io_manager="files",
+    reads_more=True,
 )
 def report(
     stage: Stage,

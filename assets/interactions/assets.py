@@ -9,10 +9,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.dataset import CORE, dataset_asset
-from assets.in_force import settings_in_force
+from assets.in_force import require_possible, settings_in_force
 from assets.interactions.core import core_interactions
 from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
-from assets.settings import CoreSettings, IndexSettings, ModelSettings, SplitSettings, TuningSettings
+from assets.settings import (
+    PARTS,
+    CoreSettings,
+    IndexSettings,
+    ModelSettings,
+    SplitSettings,
+    TuningSettings,
+)
 from assets.stage import Stage
 from models.zoo import LEARNED
 from storage.errors import InputError
@@ -34,6 +41,7 @@ def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> M
 @dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="2", starts_numbering=True)
 def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> Made:
     """The number of every item: the core ordered by item_id; then, if asked for, items with metadata alone."""
+    require_possible(stage.dataset)
     core = pc.unique(interactions["item_id"]).sort()
     others = pa.array([], pa.string())
     if config.items == "all":
@@ -55,6 +63,7 @@ def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array
         FIT,
         IMAGE,
         PICTURE,
+        SINGLE_FITS,
         TEXT,
         TRIAL,
         expected_seconds,
@@ -69,11 +78,22 @@ def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array
     there = items.filter(pc.is_in(items["item_id"], value_set=ids))
     pictures = pc.sum(pc.greater(pc.list_value_length(there["image_urls"]), 0)).as_py() or 0
     work = {PICTURE: pictures, IMAGE: pictures, TEXT: len(there)}
-    work |= {TRIAL: pairs * search.tuning_trials * len(interactions), FIT: pairs * config.seeds * len(interactions)}
+    fits = pairs * config.seeds + SINGLE_FITS
+    trials = 0 if search_is_kept(stage, search, len(interactions)) else pairs * search.tuning_trials
+    work |= {TRIAL: trials * len(interactions), FIT: fits * len(interactions)}
     seconds = expected_seconds(work, here, pairs * search.tuning_seconds)
     told = in_words(found, seconds, here, len(interactions))
     logger.info(f"{stage.dataset.name}: {told}")
     return {**found, "outlook": told}
+
+
+def search_is_kept(stage: Stage, search: TuningSettings, rows: int) -> bool:
+    """Whether settings will likely not be searched anew: other settings than before would change that."""
+    last = stage.root.find_manifest("tuning", stage.dataset.name)
+    found: Any = last.facts.get("found") if last else None
+    if not found or search.retune == "always":
+        return False
+    return search.retune == "never" or abs(rows - found["interactions"]) * PARTS < found["interactions"]
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", core_alone=True)

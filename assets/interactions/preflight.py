@@ -16,6 +16,7 @@ from storage.layout import DataRoot, Manifest
 PICTURE, IMAGE, TEXT, TRIAL, FIT = "fetching pictures", "encoding pictures", "encoding texts", "search", "training"
 ELSEWHERE = {PICTURE: 1 / 227, IMAGE: 1 / 16.4, TEXT: 1 / 77, TRIAL: 8e-5, FIT: 2e-4}
 ON_ALL_CORES = {IMAGE, TEXT}
+SINGLE_FITS = 4  # of the served model, of that which places new items, and of both without the items held out
 LEAST = 100  # units, below which a rate says nothing
 RATED = ("item_images", "image_embeddings", "text_embeddings", "tuning", "lightgcn", "gated_lightgcn")
 
@@ -35,6 +36,7 @@ def shares(interactions: pa.Table, items: pa.Table) -> dict[str, float]:
 def rates_here(root: DataRoot) -> dict[str, float]:
     """Seconds of one unit of each kind of work, by the median over what lies below this data root."""
     found: dict[str, list[float]] = {}
+    root = DataRoot(root.root)  # what lies here: no other dataset is fetched for this
     for asset in RATED:
         for path in (root.root / asset).glob("*.manifest.json"):
             name = path.name.removesuffix(".manifest.json")
@@ -53,8 +55,8 @@ def _rates_of(made: Manifest) -> Iterator[tuple[str, float]]:
         yield PICTURE, made.seconds / facts["asked"]
     if made.asset in ("image_embeddings", "text_embeddings") and facts.get("encoded", 0) >= LEAST:
         yield IMAGE if made.asset == "image_embeddings" else TEXT, made.seconds / facts["encoded"]
-    if made.asset == "tuning" and facts.get("trials") and "found" in facts:
-        yield TRIAL, facts["search_s"] / facts["trials"] / facts["found"]["interactions"]
+    if made.asset == "tuning" and (found := facts.get("found", {})).get("trials"):
+        yield TRIAL, found["search_s"] / found["trials"] / found["interactions"]
     rows = facts.get("train_rows")
     if rows and facts.get("train_s"):
         yield FIT, median(facts["train_s"].values()) / rows
@@ -82,10 +84,10 @@ def in_words(found: Mapping[str, float], seconds: Mapping[str, float], here: Map
     whole = _duration(sum(seconds.values()))
     elsewhere = [kind for kind in seconds if kind not in here]
     by = "rates measured below this data root"
-    if elsewhere:
-        by = f"{by}; for {', '.join(elsewhere)} by those of another machine" if len(elsewhere) < len(seconds) else (
-            "rates of another machine, for none were measured here yet"
-        )  # fmt: skip
+    if len(elsewhere) == len(seconds):
+        by = "rates of another machine, for none were measured here yet"
+    elif elsewhere:
+        by = f"{by}; for {', '.join(elsewhere)} by those of another machine"
     return (
         f"{found['orders_described']:.1%} of the {orders:,} interactions are of items that the metadata know, "
         f"{found['orders_with_picture']:.1%} of items that name a picture, {found['orders_with_text']:.1%} of items "

@@ -14,6 +14,7 @@ from assets.serving.choice import candidates, choice_table, choose, in_words, ma
 from assets.serving.promotion import candidate, chosen
 from assets.settings import (
     BEST,
+    ListSettings,
     PromotionSettings,
     RecommendationSettings,
     RefitSettings,
@@ -27,7 +28,7 @@ from storage.availability import unavailable_of
 from storage.errors import InputError
 from storage.io_managers import Made
 from storage.models import SavedModels, read_configs, read_models
-from storage.releases import NEW_ITEM_MODEL, SERVED_MODEL, Promoted, find_pointer, find_release, prune
+from storage.releases import NEW_ITEM_MODEL, SERVED_MODEL, Promoted, find_pointer, find_release, prune, read_release
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
 
@@ -125,6 +126,7 @@ def new_item_model(
     code_version="2",
     io_manager="releases",
     core_alone=True,
+    reads_more=True,
     deps=("model_choice", SERVED_MODEL, NEW_ITEM_MODEL),
 )
 def current(stage: Stage, config: PromotionSettings) -> Made:
@@ -135,10 +137,13 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
     root, name, choice = stage.root, stage.dataset.name, stage.manifest("model_choice").facts
     pointer = find_pointer(root, name)
     served = find_release(root, name, pointer.version) if pointer else None
+    before = find_pointer(root.published, name) if root.variant else None
     models = {model: stage.manifest(model) for model in (SERVED_MODEL, NEW_ITEM_MODEL)}
     new = candidate(name, str(choice["served"]), float(str(choice["validation_ndcg@20"])), models)
-    named = stage.manifest("model_choice").recipe.settings["serve"] != BEST
-    release = chosen(new, served, pointer, config, named)
+    wanted = stage.manifest("model_choice").recipe.settings
+    release = chosen(new, served, pointer, config, named=wanted["serve"] != BEST or bool(wanted["explain"]))
+    if before and new.version in before.withdrawn and not config.force:  # a variant serves what is published then
+        release = read_release(root.published, name, before.version)
     taken_back = new.version != release.version
     said = f"{release.model} is served, of the release before: the one that was made last was taken back"
     facts = {
@@ -153,7 +158,7 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
     return Made(release, facts, published=lambda: prune(root, name, config.keep_versions, NAMES))
 
 
-@dataset_asset(group="serving", kinds={"parquet"}, code_version="1")
+@dataset_asset(group="serving", kinds={"parquet"}, code_version="1", reads_more=True)
 def unavailable_items(stage: Stage, config: StageSettings, raw_metadata: Path) -> Made:
     """Items that the dataset declares unavailable: by a key of the metadata (`available`), or in a list of ids."""
     dataset = stage.dataset
@@ -186,7 +191,7 @@ def recommendations(
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
     """
     from assets.serving.on_ray import batches_on_cluster
-    from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, placed_items
+    from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, placed_items, places_for
     from assets.training.fit import everything
     from assets.training.scorers import scorer_of
 
@@ -207,7 +212,7 @@ def recommendations(
         if not placing.fits:
             raise InputError(f"new_items is 'mixed', and {placing.skipped}")
         found = placed_items(placing.main, item_index, image_embeddings, text_embeddings, gone)
-        new_items = NewItems(*found, most=max(1, int(config.new_item_share * config.top_k)))
+        new_items = NewItems(*found, most=places_for(config.new_item_share, config.top_k))
     recommending = Recommending(
         seen=has,
         scorer=scorer_of(model, has),
@@ -241,7 +246,7 @@ def numbers_of(listed: pa.Table, item_ids: pa.Array) -> np.ndarray:
 )
 def new_item_scores(
     stage: Stage,
-    config: RecommendationSettings,
+    config: ListSettings,
     splits: pa.Table,
     interactions: pa.Table,
     item_index: pa.Table,

@@ -12,9 +12,34 @@ import pyarrow.compute as pc
 from assets.checking import dataset_check
 from assets.checks import passed_if, warned_if
 from assets.interactions.core import user_ids_of
+from assets.training.warm import keys_of
 from storage.releases import show_recommendations
 
 PLAIN = ("popularity", "item_knn")  # models that one which is served has to stand against
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of ids, which are found by their hashes: so a list of millions is sorted once.
+
+    Attributes:
+        keys: uint64 [n], hashes of the ids, sorted; number: int64 [n], the number of each.
+    """
+
+    keys: np.ndarray
+    number: np.ndarray
+
+    @classmethod
+    def of(cls, ids: pa.Array) -> "Numbers":
+        keys = keys_of(ids)
+        order = np.argsort(keys)
+        return cls(keys[order], order)
+
+    def look_up(self, ids: pa.Array) -> np.ndarray:
+        """The number of each id, int64; -1 where it has none."""
+        wanted = keys_of(ids)
+        place = np.searchsorted(self.keys, wanted).clip(max=len(self.keys) - 1)
+        return np.where(self.keys[place] == wanted, self.number[place], -1)
 
 
 @dataclass(frozen=True)
@@ -41,19 +66,18 @@ def faults_of(
     """
     width, is_gone = len(item_ids), pc.is_in(item_ids, value_set=gone).to_numpy(zero_copy_only=False)
     owned_pairs = np.sort(has[:, 0] * width + has[:, 1])
+    users, items = Numbers.of(user_ids), Numbers.of(item_ids)
     got, before = np.zeros(len(user_ids), bool), np.empty(0, np.int64)
     owned = unavailable = twice = unknown = 0
     for batch in lists:
-        user, item = (
-            pc.index_in(batch[name], value_set=ids).fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-            for name, ids in (("user_id", user_ids), ("item_id", item_ids))
-        )
+        user, item = users.look_up(batch["user_id"]), items.look_up(batch["item_id"])
         known = (user >= 0) & (item >= 0)
         unknown += int((~known).sum())
         user, item = user[known], item[known]
         pairs = user * width + item
         got[user] = True
-        owned += int(np.isin(pairs, owned_pairs).sum())
+        place = np.searchsorted(owned_pairs, pairs).clip(max=len(owned_pairs) - 1)
+        owned += int((owned_pairs[place] == pairs).sum())
         unavailable += int(is_gone[item].sum())
         whole = np.concatenate([before, pairs])  # a list may go on in the next batch
         twice += len(whole) - len(np.unique(whole))

@@ -150,5 +150,5 @@ def row_of(choice: pa.Table, model: str | None = None) -> dict[str, Any]:
 
 def row_version(row: Mapping[str, Any]) -> str:
     """A short hash of the part of a row that fitting the model anew depends on."""
-    part = {name: row[name] for name in ("model", "loss", "values", "status")}
+    part = {name: row[name] for name in ("model", "loss", "values")}
     return hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest()[:16]

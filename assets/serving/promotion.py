@@ -29,7 +29,7 @@ def chosen(
     """The release to serve: the new one, but for one that a person took back, which stays back unless `force` is set.
 
     Args:
-        named: whether the settings name the model that is served: then another one than before may be worse.
+        named: whether the settings say which models may be served: then another one than before may be worse.
 
     Raises:
         InputError: the new one's validation metric has collapsed against the one that is served.

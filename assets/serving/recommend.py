@@ -74,6 +74,11 @@ class NewItems:
     most: int
 
 
+def places_for(share: float, length: int) -> int:
+    """How many of a list of this length may be new: its share rounded down, and at least one."""
+    return max(1, int(share * length + 1e-9))
+
+
 @dataclass(frozen=True)
 class Without:
     """A scorer that leaves some items out for everybody."""
@@ -120,7 +125,7 @@ class Recommending:
     def _with_new(self, users: np.ndarray, ranking: Ranking, new: NewItems) -> Ranking:
         """The same lists with new items, each at the place where its content alone puts it among the items of the core.
 
-        Its score is that of the item whose place it takes.
+        Its score is that of the item whose place it takes, or of the last one where none is left there; 0 without any.
         """
         known = rank(Without(new.known, self.unavailable), users, self.seen, self.top_k)
         nothing = sp.csr_matrix((self.seen.shape[0], new.new.items), dtype=np.float32)
@@ -133,7 +138,7 @@ class Recommending:
             for inserted, (place, number) in enumerate(entering):
                 at = int(place) + inserted
                 if at < len(found):
-                    score = found[at][1] if np.isfinite(found[at][1]) or not at else found[at - 1][1]
+                    score = next((value for _, value in found[at::-1] if np.isfinite(value)), 0.0)
                     found.insert(at, (int(new.numbers[number]), score))
             chosen = found[: len(ranking.items[row])]
             items[row], scores[row] = [item for item, _ in chosen], [score for _, score in chosen]

@@ -9,7 +9,7 @@ import numpy as np
 
 from assets.settings import RefitSettings
 from assets.stage import Stage
-from assets.training.closed import COUNTED_SCORERS, counted, popularity_of, weights_of
+from assets.training.closed import COUNTED_SCORERS, arrays_of, counted, popularity_of
 from assets.training.fit import descend, fit_by_ray, fit_one, on_processors
 from assets.training.scorers import packed
 from models.config import RecommenderConfig, TrainerConfig
@@ -40,7 +40,7 @@ def fit_anew(
     train = matrix_of(data.user, data.item, data.users, data.items)
     if model == "popularity":
         return popularity_of(train), time.perf_counter() - started
-    tensors = weights_of(COUNTED_SCORERS[model](train, **values))
+    tensors = arrays_of(COUNTED_SCORERS[model](train, **values))
     return counted(model, tensors, **values), time.perf_counter() - started
 
 
@@ -54,8 +54,7 @@ def learned_anew(
     if processes > 1:
         training = on_processors(training)
     by_ray = processes > 1 and stage.compute.on_ray
-    folder = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints" / stage.dataset.name
-    kept = folder / stage.asset
+    kept = stage.work_folder("checkpoints", shared=by_ray) / stage.asset
     checkpoint = FileCheckpoint(kept / f"{model}-{stage.fingerprint}.safetensors")
     given = (made_of, training, data, None, checkpoint, None)
     with stage.progress(training.max_epochs, "epochs") as progress:
@@ -70,8 +69,8 @@ def learned_anew(
 
 def forget_checkpoints(stage: Stage) -> None:
     """Delete what a fit that has ended would have gone on from."""
-    for work in (stage.root.root / ".work", stage.root.work):
-        shutil.rmtree(work / "checkpoints" / stage.dataset.name / stage.asset, ignore_errors=True)
+    for shared in (False, True):
+        shutil.rmtree(stage.work_folder("checkpoints", shared) / stage.asset, ignore_errors=True)
 
 
 def difference(served: SavedModel, evaluated: SavedModel) -> float | None:

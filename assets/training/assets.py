@@ -78,14 +78,15 @@ def tuning(
         logger.info(f"tuning {stage.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
         return before
     logger.info(f"tuning {stage.dataset.name}: {before}, so settings are searched")
-    kept, models = stage.root.work / "tuning" / stage.dataset.name, (*LEARNED, *COUNTED_SPACES)
+    kept, models = stage.work_folder("tuning"), (*LEARNED, *COUNTED_SPACES)
     validation = HeldOut.of(parts, VALIDATION)
     rows: list[dict[str, Any]] = []
     with stage.progress(len(pairs(config, models)), "models") as progress:
         for study in studies(config, data, validation, kept, stage.fingerprint, models):
             rows += study.rows()
             progress.advance()
-    facts = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows), "found": found}
+    facts: dict[str, Any] = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
+    facts["found"] = found | facts
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
     return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
 

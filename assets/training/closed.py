@@ -63,10 +63,10 @@ def counted_fit(model: str, validation: HeldOut, settings: Mapping[str, Any]) ->
     """EASE or ItemKNN by name, fitted to the train part of `validation` with its own ones of `settings`."""
     values = {name: settings[name] for name in COUNTED_SPACES[model]}
     scorer = COUNTED_SCORERS[model](validation.train, **values)
-    return counted(model, weights_of(scorer), **values, **{"validation_ndcg@20": validation.ndcg(scorer)})
+    return counted(model, arrays_of(scorer), **values, **{"validation_ndcg@20": validation.ndcg(scorer)})
 
 
-def weights_of(scorer: Ease | ItemKnn) -> dict[str, np.ndarray]:
+def arrays_of(scorer: Ease | ItemKnn) -> dict[str, np.ndarray]:
     """The arrays that a model of items by items is kept as."""
     if isinstance(scorer, Ease):
         return {"weights": scorer.weights}

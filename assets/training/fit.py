@@ -85,12 +85,9 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
     """
     parts, data = train_set(splits, **inputs)
     validation, known = HeldOut.of(parts, VALIDATION), known_of(stage, parts)
-    # A variant says what its settings are worth, so it begins from nothing that was made with others.
-    may_be_warm = config.warm_start and not config.force and not stage.root.variant
-    earlier = version_before(stage) if may_be_warm else None
+    before = version_before(stage, config)
     by_ray = config.processes > 1 and stage.compute.on_ray
-    kept = (stage.root.root / ".work" if by_ray else stage.root.work) / "checkpoints"  # which all processes see
-    checkpoints = kept / stage.dataset.name / stage.asset
+    checkpoints = stage.work_folder("checkpoints", shared=by_ray) / stage.asset
     fits, seconds = [], {}
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
@@ -98,14 +95,13 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         processes = config.processes if can_be_shared(made_of) else 1
         if processes > 1:
             training = on_processors(training)
-        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{stage.fingerprint}.safetensors")
-        before = next((fit for fit in earlier[1].fits if fit.name == f"{loss}-{seed}"), None) if earlier else None
-        start = warm_start(before, made_of, training, known)
+        start = warm_start(before, f"{loss}-{seed}", made_of, training, known)
         if by_ray and processes > 1:
             start = "its workers begin from nothing"
-        logger.info(
-            f"{stage.asset} {loss}-{seed}: {start if isinstance(start, str) else 'begun from the version before'}"
-        )
+        told = f"begun from nothing: {start}" if isinstance(start, str) else "begun from the version before"
+        logger.info(f"{stage.asset} {loss}-{seed}: {told}")
+        begun = "cold" if isinstance(start, str) else before.version  # what was broken off goes on as it was begun
+        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{begun}-{stage.fingerprint}.safetensors")
         given = (made_of, training, data, validation, checkpoint, None if isinstance(start, str) else start)
         with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
             if by_ray and processes > 1:
@@ -114,7 +110,7 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
             else:
                 with team_of(processes, descend, *given) as team:
                     saved, took = fit_one(stage.asset, *given, progress.advance, team)
-        fits.append(facts_of_start(saved, start, (earlier[0] if earlier else "", before), took, known))
+        fits.append(facts_of_start(saved, start, before, took, known))
         seconds[saved.name] = took
     return Made(
         SavedModels(tuple(fits)),

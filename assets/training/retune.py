@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.interactions.splits import Parts
-from assets.settings import TuningSettings
+from assets.settings import PARTS, TuningSettings
 from assets.stage import Stage
 from storage.io_managers import Made
 from storage.tables import read_table
 
 DAY_MS = 86_400_000
 MOST_DAYS = {"new_core": 90, "monthly": 30}
-PARTS = 5  # a core that has changed by one of them is searched anew
 SIZES = ("interactions", "users", "items")
 # What the search depends on besides the rows: where one of these was made with other settings, it is searched anew.
 PROTOCOL = ("interactions", "splits", "image_embeddings", "text_embeddings", "item_graph")

@@ -48,8 +48,9 @@ def test_rates_are_the_medians_of_what_was_measured_here(tmp_path: Path) -> None
     for dataset, seconds in (("a", 10.0), ("b", 20.0), ("c", 90.0)):
         made(root, "image_embeddings", dataset, seconds, encoded=200)
     made(root, "text_embeddings", "a", 5.0, encoded=3)  # of so few a rate says nothing
-    made(root, "tuning", "a", 1.0, trials=10, search_s=50.0, found={"interactions": 1000})
-    made(root, "tuning", "b", 1.0, trials=0, search_s=0.0, found={"interactions": 1000})  # kept, not searched
+    found = {"interactions": 1000, "trials": 10, "search_s": 50.0}
+    made(root, "tuning", "a", 1.0, trials=0, search_s=0.0, found=found)  # kept: what the search took stands in `found`
+    made(root, "tuning", "b", 1.0, trials=0, search_s=0.0, found={"interactions": 1000, "trials": 0, "search_s": 0.0})
     made(root, "lightgcn", "a", 1.0, train_rows=1000, train_s={"bpr-0": 2.0, "bpr-1": 4.0})
     (tmp_path / "item_images").mkdir()
     (tmp_path / "item_images" / "a.manifest.json").write_text("broken")

@@ -11,7 +11,7 @@ import torch
 
 from assets.serving import recommend
 from assets.serving.recommend import NewItems, Recommending, explainer_of, new_item_batches, placed_items
-from assets.training.closed import weights_of as arrays_of
+from assets.training.closed import arrays_of
 from assets.training.restored import weights_of
 from models.closed_form import Ease, ItemKnn
 from models.config import RecommenderConfig

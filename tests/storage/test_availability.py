@@ -28,7 +28,8 @@ def ids(path: Path, key: str | None, listed: Path | None = None) -> list[tuple[s
 @pytest.mark.parametrize(
     ("value", "meaning"),
     [
-        (True, True), (False, False), (0, False), (3, True), (0.0, False), (-1, False), ("yes", True), (" NO ", False),
+        (True, True), (False, False), (0, False), (3, True), (0.0, False), (-1, False), (float("nan"), None),
+        ("yes", True), (" NO ", False),
         ("Out of stock", False), ("in_stock", True), ("maybe", None), (None, None), ([], None), ("", None),
     ],
 )  # fmt: skip

@@ -36,8 +36,8 @@ def train(root: DataRoot, value: float) -> dict[str, Manifest]:
     """A model whose item vectors are all `value`."""
     vectors = {"item_vectors": np.full((2, 3), value, np.float32)}
     saved = SavedModels((SavedModel(vectors, {"loss": "bpr", "seed": 0}),))
-    path, version = write_models(root.path("lightgcn", "toys"), saved)
-    return {"lightgcn": manifest(root, "lightgcn", path, version, int(value))}
+    path, version = write_models(root.path("served_model", "toys"), saved)
+    return {"served_model": manifest(root, "served_model", path, version, int(value))}
 
 
 def release(root: DataRoot, value: float) -> Release:
@@ -73,7 +73,7 @@ def test_the_pointer_names_models_and_recommendations_by_path(root: DataRoot) ->
     shown = json.loads((root.root / "current" / "toys.json").read_text())
     assert shown["version"] == first.version
     assert shown["recommendations"] == "recommendations/toys/r1.parquet"
-    assert (root.root / shown["models"]["lightgcn"]).is_dir()
+    assert (root.root / shown["models"]["served_model"]).is_dir()
 
 
 def test_a_release_goes_back_with_its_recommendations_and_its_manifests(root: DataRoot) -> None:
@@ -85,7 +85,7 @@ def test_a_release_goes_back_with_its_recommendations_and_its_manifests(root: Da
     assert back.recommendations == "recommendations/toys/r1.parquet"
     assert root.manifest("current", "toys").data_version == first.version
     assert root.manifest("recommendations", "toys").data_version == "r1"
-    served = Promoted(root, first).models("lightgcn").main.tensors["item_vectors"]
+    served = Promoted(root, first).models("served_model").main.tensors["item_vectors"]
     assert served.tolist() == [[1.0] * 3] * 2
 
 
@@ -100,10 +100,10 @@ def test_a_release_that_is_promoted_again_is_no_longer_taken_back(root: DataRoot
 
 def test_what_is_damaged_is_not_gone_back_to(root: DataRoot) -> None:
     first, second = release(root, 1), release(root, 2)
-    weights = next((root.root / first.models["lightgcn"].path).rglob("*.safetensors"))
+    weights = next((root.root / first.models["served_model"].path).rglob("*.safetensors"))
     weights.write_bytes(weights.read_bytes()[:-1])
     before = pointer(root)
-    with pytest.raises(InputError, match="lightgcn of toys is missing or was changed"):
+    with pytest.raises(InputError, match="served_model of toys is missing or was changed"):
         roll_back(root, "toys")
     assert pointer(root) == before
     assert root.manifest("current", "toys").data_version == second.version
@@ -123,7 +123,7 @@ def test_the_last_releases_stay_and_what_only_older_ones_name_goes(root: DataRoo
         path
         for old, number in ((made[0], 1), (made[1], 2))
         for path in (
-            old.models["lightgcn"].path,
+            old.models["served_model"].path,
             f"current/toys/{old.version}.json",
             f"recommendations/toys/r{number}.parquet",
         )
@@ -134,7 +134,7 @@ def test_the_last_releases_stay_and_what_only_older_ones_name_goes(root: DataRoo
 
 def test_what_was_trained_last_stays_although_no_release_names_it(root: DataRoot) -> None:
     release(root, 1)
-    refused = train(root, 9)["lightgcn"]
+    refused = train(root, 9)["served_model"]
     prune(root, "toys", keep=1)
     assert (root.root / refused.path).is_dir()
 
@@ -144,3 +144,63 @@ def test_an_unreadable_pointer_is_said_to_be(root: DataRoot) -> None:
     (root.root / "current" / "toys.json").write_text("{")
     with pytest.raises(InputError, match=r"the pointer toys.json of current is unreadable"):
         find_pointer(root, "toys")
+
+
+def judged(root: DataRoot, version: str, **verdicts: bool) -> None:
+    """Write down what the checks found of recommendations that this version of the project has made."""
+    found = root.find_manifest("recommendations", "toys", f"/{version}")
+    assert found is not None
+    recipe = found.recipe.model_copy(update={"code_version": "5"})
+    root.write_manifest(found.model_copy(update={"verdicts": verdicts, "recipe": recipe}), f"/{version}")
+
+
+def test_lists_that_failed_or_were_not_checked_yet_are_not_named(root: DataRoot) -> None:
+    release(root, 1)
+    first = pointer(root).recommendations
+    for value, verdicts in ((2, {}), (3, {"fit_to_send": False})):
+        made = Release.of("toys", value, train(root, value))
+        manifest(root, "current", promote(root, made), made.version, value)
+        path = root.path("recommendations", "toys") / f"r{value}.parquet"
+        publish_bytes(path, f"recommendations {value}".encode())
+        manifest(root, "recommendations", path, f"r{value}", value, current=made.version)
+        judged(root, f"r{value}", **verdicts)
+        show_recommendations(root, "toys")
+        assert pointer(root).recommendations == first
+    judged(root, "r3", fit_to_send=True)
+    show_recommendations(root, "toys")
+    assert pointer(root).recommendations == "recommendations/toys/r3.parquet"
+
+
+def test_lists_that_are_served_stay_whatever_goes(root: DataRoot) -> None:
+    """Of four releases only the first has lists that passed; it is over when two are kept, its lists are not."""
+    release(root, 1)
+    for value in (2, 3, 4):
+        made = Release.of("toys", value, train(root, value))
+        manifest(root, "current", promote(root, made), made.version, value)
+    prune(root, "toys", 2)
+    served = pointer(root).recommendations
+    assert served == "recommendations/toys/r1.parquet"
+    assert (root.root / served).exists()
+
+
+def test_of_evaluated_models_the_last_versions_stay(root: DataRoot) -> None:
+    for value in (1, 2, 3, 4):
+        release(root, value)
+        vectors = {"item_vectors": np.full((2, 3), value, np.float32)}
+        path, version = write_models(
+            root.path("bpr_mf", "toys"), SavedModels((SavedModel(vectors, {"loss": "bpr", "seed": 0}),))
+        )
+        manifest(root, "bpr_mf", path, version, value)
+    gone = prune(root, "toys", 2, ["bpr_mf"])
+    assert sum(path.startswith("bpr_mf/") for path in gone) == 2
+    left = [json.loads((path / "fits.json").read_bytes()) for path in root.path("bpr_mf", "toys").glob("*/")]
+    assert len(left) == 2
+
+
+def test_a_release_of_an_older_version_is_not_gone_back_to(root: DataRoot) -> None:
+    old = Release.of("toys", 1, {"gated_lightgcn_plus": train(root, 1)["served_model"]})
+    manifest(root, "current", promote(root, old), old.version, 1)
+    new = release(root, 2)
+    with pytest.raises(InputError, match="was made by an older version of this project, which this one cannot serve"):
+        roll_back(root, "toys")
+    assert pointer(root).version == new.version
