@@ -92,7 +92,7 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     return warned_if(
         worst > most,
         said=f"values are there and were not read ({told or 'none'}, of {manifest.rows:,} items); the first of each "
-        f"lie in {root.shown(path)}; mend them there, or raise max_not_read_rate where they are of no use",
+        f"lie in {root.shown(path)}; mend the metadata file, or raise max_not_read_rate where they are of no use",
         not_read=sum(unread.values()),
         highest_rate=worst,
         max_not_read_rate=most,
@@ -148,10 +148,12 @@ def core_described(
 def _why_apart(core: pa.Array, described: pa.Array, known: int) -> str:
     """That the metadata lack items of the core, and what may be behind it, as a part of a sentence."""
     unknown = core.filter(pc.invert(pc.is_in(core, value_set=described)))
+    others = described.filter(pc.invert(pc.is_in(described, value_set=core)))
     said = (
-        f"{known:,} of {len(core):,} items of the core are in the metadata; the reviews have {unknown[0]} for "
-        f"instance, the metadata {described[0]}"
+        f"{known:,} of {len(core):,} items of the core are in the metadata; the reviews have {unknown[0]} for instance"
     )
+    if len(others):
+        said += f", the metadata {others[0]}"
     folded = pc.utf8_upper(pc.utf8_trim_whitespace(described))
     found = pc.sum(pc.is_in(pc.utf8_upper(pc.utf8_trim_whitespace(unknown)), value_set=folded)).as_py()
     if found:

@@ -1,5 +1,6 @@
 """The settings in force of one asset of one dataset: class default < catalogue < run config."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import dagster as dg
@@ -44,6 +45,19 @@ def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, A
         for name in kind.model_fields
     }
     return settings, origins
+
+
+def require_valid(asset: str, given: Mapping[str, Any]) -> None:
+    """Raise InputError where a run's config gives a setting that no asset has, or a value that it cannot have."""
+    for name, value in given.items():
+        kinds = [kind for kind in ALL_SETTINGS if name in kind.model_fields]
+        if not kinds:
+            known = {known for kind in ALL_SETTINGS for known in kind.model_fields}
+            raise InputError(f"the config of {asset} has {name!r}, which no asset has{closest_to(name, known)}")
+        try:
+            kinds[0].model_validate({name: value})
+        except pydantic.ValidationError as error:
+            raise InputError(f"in the config of {asset}, the setting {first_mistake(error)}") from None
 
 
 def require_possible(dataset: Dataset) -> None:

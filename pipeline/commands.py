@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from pipeline import mending
 from pipeline.instance import initialise, instance_settings, is_in_postgres
-from storage.catalogue import Dataset, closest_to, load_catalogue
+from storage.catalogue import Dataset, load_catalogue
 from storage.environment import path_named
 from storage.errors import InputError
 from storage.layout import PROJECT_ROOT, DataRoot
@@ -66,6 +66,8 @@ def check(name: str) -> None:
         check_local(dataset, "metadata")
         if dataset.images and not Path(dataset.images).is_dir():
             raise InputError(f"'images' names {dataset.images}, and there is no such folder")
+        if dataset.unavailable and not Path(dataset.unavailable).is_file():
+            raise InputError(f"'unavailable' names {dataset.unavailable}, and there is no such file")
         for kind in ALL_SETTINGS:
             settings_in_force(kind, dataset, {})
         require_possible(dataset)
@@ -83,21 +85,22 @@ def check(name: str) -> None:
 
 def check_config(given: str) -> None:
     """Refuse the config of a run that names an asset or a setting that is not there, before the run begins."""
-    from assets.settings import ALL_SETTINGS
+    from assets.in_force import require_valid
     from pipeline.definitions import defs
     from pipeline.resources import require_known
 
     try:
-        ops = json.loads(given).get("ops", {})
+        config = json.loads(given)
+        ops = config.get("ops", {})
+        if config.keys() - {"ops", "resources", "execution", "loggers"}:
+            raise ValueError("a key of another place")
         settings = {asset: op.get("config", {}) for asset, op in ops.items()}
     except (ValueError, AttributeError):
         raise InputError('The config is no JSON of the form {"ops": {ASSET: {"config": {SETTING: VALUE}}}}.') from None
-    known = {name for kind in ALL_SETTINGS for name in kind.model_fields}
     try:
         require_known(ops, {key.path[-1] for key in defs.resolve_asset_graph().materializable_asset_keys}, ())
         for asset, values in settings.items():
-            if wrong := next((name for name in values if name not in known), None):
-                raise InputError(f"the config of {asset} has {wrong!r}, which no asset has{closest_to(wrong, known)}")
+            require_valid(asset, values)
     except InputError as error:
         raise InputError(f"The run does not begin: {error}.") from None
 
@@ -152,7 +155,7 @@ def show(name: str) -> None:
         print(f"{model}: {status}")
     for told in _failed_checks(name):
         print(f"\n{told}")
-    print(f"\nServed: {root.manifest('current', name).facts['choice']}.")
+    print(f"\n{'Would be served' if root.variant else 'Served'}: {root.manifest('current', name).facts['choice']}.")
     if root.variant:
         print(f"This is the variant {root.name(name)}; what is published and served stays as it was.")
     print(f"Report: {root.artefact(root.manifest('report', name))}")
@@ -166,9 +169,8 @@ def variants(name: str) -> None:
     for key, found, settings in rows:
         known = {"NDCG@20 on validation": found["validation"], "Recall@20 on test": found["recall"]}
         values = "".join(f", {what} {value:.4f}" for what, value in known.items() if value is not None)
-        print(
-            f"{key}: {found['served'] or 'no model chosen'}{values}; {len(found['made'])} assets. {settings}".rstrip()
-        )
+        served = found["served"] or "the model as published"
+        print(f"{key}: {served}{values}; {len(found['made'])} assets. {settings}".rstrip())
     if len(rows) == 1:
         print(f"There is no variant of {name}: a run with settings of its own makes one.")
 

@@ -55,8 +55,26 @@ def rollback(name: str) -> None:
     print(f"{name} is served by release {pointer.version} again; {pointer.withdrawn[-1]} is taken back.")
     if pointer.recommendations:
         print(f"Recommendations: {pointer.recommendations}")
+        if rows := rows_of_unavailable(root, name, pointer.recommendations):
+            print(
+                f"{rows:,} rows of these lists are of items that are not available any more; "
+                f"`make run DATASET={name}` makes them anew with the same model."
+            )
     else:
         print(f"It has no recommendations yet: `make run DATASET={name}` makes them.")
+
+
+def rows_of_unavailable(root: DataRoot, dataset: str, lists: str) -> int:
+    """How many rows of lists that were made earlier are of items that are not available now."""
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    found = root.find_manifest("unavailable_items", dataset)
+    if found is None:
+        return 0
+    gone = pq.read_table(root.artefact(found))["item_id"].combine_chunks()
+    batches = pq.ParquetFile(root.root / lists).iter_batches(columns=["item_id"])
+    return sum(pc.sum(pc.is_in(batch["item_id"], value_set=gone)).as_py() or 0 for batch in batches)
 
 
 def catch_up(name: str) -> None:

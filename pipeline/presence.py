@@ -70,6 +70,7 @@ def report_published(root: DataRoot, check: dg.AssetCheckEvaluation, instance: d
             description="of what is published",
             partition=check.partition,
             blocking=check.blocking,
+            target_materialization_data=check.target_materialization_data,
         )
         instance.report_runless_asset_event(of_published)
 

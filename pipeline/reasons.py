@@ -59,7 +59,11 @@ def figures_of(check: dg.AssetCheckEvaluation) -> str:
     """The numbers behind a check; words may be of the data, and are left out."""
     facts = {name: value.value for name, value in check.metadata.items()}
     is_number = {name: isinstance(value, int | float) and name != RESTORABLE for name, value in facts.items()}
-    numbers = [f"{name} {value}" for name, value in facts.items() if is_number[name]]
+    numbers = [
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in facts.items()
+        if is_number[name]
+    ]
     return ", ".join(numbers) or "no figures"
 
 

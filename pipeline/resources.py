@@ -7,6 +7,8 @@ from typing import Any
 import dagster as dg
 
 from assets.dataset import IMMATERIAL
+from assets.in_force import require_valid
+from pipeline.tags import PARTITION
 from storage.catalogue import closest_to
 from storage.errors import InputError
 from storage.io_managers import PublishingIOManager
@@ -29,8 +31,11 @@ def data_root_of(root: DataRoot, assets: Collection[str]) -> dg.ResourceDefiniti
         selected = {key.path[-1] for key in context.run.asset_selection or ()}
         try:
             require_known(ops, assets, selected)
+            for asset, op in ops.items():
+                require_valid(asset, (op or {}).get("config") or {})
         except InputError as error:
-            raise dg.Failure(f"{error}.", allow_retries=False) from None
+            dataset = context.run.tags.get(PARTITION)
+            raise dg.Failure(f"Dataset {dataset}: {error}.", allow_retries=False) from None
         settings = settings_given(ops, IMMATERIAL)
         return replace(root, variant=variant_name(settings)) if settings else root
 

@@ -17,6 +17,7 @@ from storage.schemas import SCHEMAS
 YES = frozenset({"true", "yes", "y", "1", "in stock", "in_stock", "instock", "available"})
 NO = frozenset({"false", "no", "n", "0", "out of stock", "out_of_stock", "outofstock", "unavailable", "sold out"})
 SHOWN_KEYS = 20
+BY_LIST = "list"  # the reason of items that the list names
 
 
 def unavailable_of(
@@ -41,7 +42,7 @@ def unavailable_of(
     if listed is not None:
         ids = list(_by_list(Path(listed)))
         for item_id in ids:
-            found.setdefault(item_id, "list")
+            found.setdefault(item_id, BY_LIST)
         facts |= {"in_list": len(ids)}
     columns = {"item_id": list(found), "reason": list(found.values())}
     return pa.table(columns, schema=SCHEMAS["unavailable_items"]), facts

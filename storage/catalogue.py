@@ -174,10 +174,13 @@ def _laid_over(listed: object, entry: object) -> object:
 
 def first_mistake(error: pydantic.ValidationError) -> str:
     """The first of pydantic's complaints as half a sentence that names the setting."""
-    mistake = error.errors()[0]
+    mistakes = error.errors()
+    mistake = next(
+        (one for one in mistakes if one["type"] == "extra_forbidden"), mistakes[0]
+    )  # it may be the missing one
     setting = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"there is no setting {_shown(setting)}"
+        return f"there is no setting {_shown(setting)}{closest_to(setting, list(Dataset.model_fields))}"
     if mistake["type"] == "missing":
         return f"{setting!r} is missing"
     what = mistake["msg"].removeprefix("Value error, ")

@@ -36,6 +36,9 @@ NotRead: TypeAlias = Callable[[str, str, object], None]
 
 _ABSENT = frozenset({"", "none", "nan", "null", "n/a", "-", "—", "\ufffd", "[]", "{}"})
 _BETWEEN_URLS = re.compile(r"(?<![|,;\s])[|,;\s]++(?=https?://)")  # from the first of them on, so in linear time
+_BETWEEN_PATHS = re.compile(r"[|,;]")
+_PICTURE_FILE = re.compile(r"\.(?:jpe?g|png|gif|webp|avif|bmp|tiff?)\Z", re.IGNORECASE)
+_WINDOWS_PATH = re.compile(r"[\w .-]++(?:\\[\w .-]++)++")  # as a program on Windows writes a path below a folder
 _PLACE = re.compile(r"[0-9]{1,9}")  # in a list that was kept as a dict
 _WIDTH = re.compile(r"(\d{1,6})w")  # a place of a picture of 2023 by its width, as films have it
 _RANGE = re.compile(r"\$?\s*[\d.,]+\s*(-|–|to)\s*\$?\s*[\d.,]+|from\s+\$?\s*[\d.,]+", re.IGNORECASE)
@@ -49,6 +52,15 @@ def identifier(value: object) -> str | None:
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**64:
         return str(value)
     return value if isinstance(value, str) and value and is_writable(value) else None
+
+
+def _places_in(text: str) -> list[str]:
+    """The URLs or paths that stand in one text, between bars, commas, semicolons or blanks."""
+    found = [place.strip() for place in _BETWEEN_URLS.split(text)]
+    if len(found) == 1 and "://" not in text and len(text) <= MAX_URL_CHARACTERS:
+        parts = [part.strip() for part in _BETWEEN_PATHS.split(text)]
+        found = parts if all(map(_PICTURE_FILE.search, parts)) else found
+    return [place.replace("\\", "/") if _WINDOWS_PATH.fullmatch(place) else place for place in found]
 
 
 class Fields:
@@ -131,7 +143,7 @@ class Fields:
         if _is_absent(element):
             return []
         if isinstance(element, str):
-            return [[place] for place in map(str.strip, _BETWEEN_URLS.split(element)) if self._is_place(key, place)]
+            return [[place] for place in _places_in(element) if self._is_place(key, place)]
         if isinstance(element, dict):
             return self._sized(key, element)
         self._not_read(key, OTHER_SHAPE, element)

@@ -116,9 +116,9 @@ def figures(root: DataRoot, variant: Variant | None, dataset: str) -> dict[str, 
     """What a variant came to, or what is published: its model, NDCG@20 on validation, Recall@20 on test, where made."""
     own = replace(root, variant=variant.name if variant else "")
     found: dict[str, Any] = {"served": None, "validation": None, "recall": None, "made": made_by(own, dataset)}
-    choice, board = (own.find_manifest(asset, dataset) for asset in ("model_choice", "leaderboard"))
-    if choice and choice.variant == own.variant:
-        found |= {"served": choice.facts["served"], "validation": choice.facts["validation_ndcg@20"]}
+    release, board = (own.find_manifest(asset, dataset) for asset in ("current", "leaderboard"))
+    if release and release.variant == own.variant and "serves" in release.facts:
+        found |= {"served": release.facts["serves"], "validation": release.facts["validation_ndcg@20"]}
         if board and board.variant == own.variant:
             found["recall"] = board.facts.get(f"recall@20/{found['served']}")
     return found

@@ -12,6 +12,7 @@ from assets.stage import Stage
 from storage.amazon import read_items, read_reviews
 from storage.errors import InputError
 from storage.io_managers import Made
+from storage.publish import remove
 from storage.rejects import RejectCounts, Rejects, rejects_path
 from storage.sample import SampleSize
 from storage.sources import obtain
@@ -78,6 +79,7 @@ def _keep_rejects(stage: Stage, rejects: Rejects) -> dict[str, Any]:
     """Publish what a reader left out beside its table, and count it."""
     path = rejects_path(stage.root, stage.asset, stage.dataset.name)
     rejects.write(path)
+    remove(rejects_path(stage.root, stage.asset, f"{stage.dataset.name}.unusable"))  # of a file that was mended since
     counts = RejectCounts(path)
     return {
         "rejected_rows": counts.rejected,

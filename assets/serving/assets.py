@@ -1,5 +1,6 @@
 """models → model_choice → served_model, new_item_model → current → recommendations, new_item_scores."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from storage.models import SavedModels, read_configs, read_models
 from storage.releases import NEW_ITEM_MODEL, SERVED_MODEL, Promoted, find_pointer, find_release, prune, read_release
 from storage.schemas import SCHEMAS
 from storage.tables import Embeddings
+
+logger = logging.getLogger(__name__)
 
 
 @dataset_asset(
@@ -146,6 +149,8 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
         release = read_release(root.published, name, before.version)
     taken_back = new.version != release.version
     said = f"{release.model} is served, of the release before: the one that was made last was taken back"
+    if served and served.model and release.model != served.model:
+        logger.warning(f"{name} was served by {served.model}; from now on it is served by {release.model}")
     facts = {
         "serves": release.model,
         "choice": said if taken_back else choice["choice"],

@@ -13,6 +13,7 @@ from assets.checking import dataset_check
 from assets.checks import passed_if, warned_if
 from assets.interactions.core import user_ids_of
 from assets.training.warm import keys_of
+from storage.availability import BY_LIST
 from storage.releases import show_recommendations
 
 PLAIN = ("popularity", "item_knn")  # models that one which is served has to stand against
@@ -111,6 +112,22 @@ def fit_to_send(
         said=f"these lists must not be sent ({wrong}); the lists before go on to be served",
         users=len(ids[0]),
         **counts,
+    )
+
+
+@dataset_check("unavailable_items", "Every id of the list is that of an item.", blocking=False)
+def listed_items_known(unavailable_items: pa.Table, items: pa.Table, interactions: pa.Table) -> dg.AssetCheckResult:
+    """An id that lost its zeros, say, would take nothing out, without a word."""
+    listed = unavailable_items.filter(pc.equal(unavailable_items["reason"], BY_LIST))["item_id"].combine_chunks()
+    known = pa.concat_arrays([items["item_id"].combine_chunks(), pc.unique(interactions["item_id"])])
+    unknown = listed.filter(pc.invert(pc.is_in(listed, value_set=known)))
+    return warned_if(
+        bool(len(unknown)),
+        said=f"{len(unknown):,} of {len(listed):,} ids in the list of unavailable items are of no item that metadata "
+        f"or reviews know, {unknown[0] if len(unknown) else ''} for instance; write them as these do",
+        quotes_data=True,
+        listed=len(listed),
+        unknown=len(unknown),
     )
 
 

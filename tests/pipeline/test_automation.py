@@ -12,8 +12,10 @@ from uuid import uuid4
 import dagster as dg
 import pytest
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.events import StepMaterializationData
 
 from pipeline.automation import follow_changes
+from pipeline.tags import VARIANT
 from tests.pipeline.in_process import Pipeline
 
 RAW = ("raw_reviews", "raw_metadata")
@@ -137,6 +139,27 @@ def following(world: World, asset: str) -> dict[str, int]:
         new = {child for key in new for child in world.graph.get(key).child_keys} - found
         found |= new
     return dict.fromkeys((key.path[-1] for key in found), 1)
+
+
+@pytest.mark.parametrize(("tags", "requested"), [({VARIANT: "sample@a1b2c3d4"}, ["reviews"]), ({}, [])])
+def test_what_a_variant_has_made_is_not_taken_for_what_is_published(
+    world: World, tags: dict[str, str], requested: list[str]
+) -> None:
+    """Reviews are due, and a run makes them before automation looks: for good, or as a variant."""
+    world.make_by_hand()
+    assert world.tick() == []
+    world.make("raw_reviews")
+    job = world.definitions.resolve_implicit_global_asset_job_def()
+    run = world.instance.create_run_for_job(
+        job, tags={"dagster/partition": "sample", **tags}, status=dg.DagsterRunStatus.SUCCESS
+    )
+    before = world.instance.fetch_materializations(dg.AssetKey("reviews"), limit=1).records[0].asset_materialization
+    made = dg.AssetMaterialization("reviews", partition="sample", tags=before.tags)  # type: ignore[union-attr]
+    event = dg.DagsterEvent(
+        dg.DagsterEventType.ASSET_MATERIALIZATION.value, job.name, event_specific_data=StepMaterializationData(made)
+    )
+    world.instance.report_dagster_event(event, run_id=run.run_id)
+    assert world.tick() == requested
 
 
 def test_after_a_full_run_by_hand_nothing_is_asked_for(world: World) -> None:

@@ -42,7 +42,7 @@ CHECKS = {
     "core_described", "item_index_dense", "splits_complete", "splits_in_time", "graph_of_train_alone", "pictures_found",
     "no_placeholder", "image_embeddings_sound", "text_embeddings_sound", "metrics_in_range", "reviews_not_collapsed",
     "items_not_collapsed", "interactions_not_collapsed", "image_embeddings_cover", "text_embeddings_cover",
-    "report_fresh", "fit_to_send", "served_model_stands",
+    "report_fresh", "fit_to_send", "served_model_stands", "listed_items_known",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import pytest
 from assets.interactions.splits import EVERY_PART, TRAIN, Parts
 from models.ranking import matrix_of
 from models.zoo import NAMES
+from pipeline.mending import rows_of_unavailable
 from storage.catalogue import Catalogue
 from storage.models import read_models
 from storage.releases import find_pointer
@@ -155,8 +156,8 @@ def test_a_warning_says_that_a_plain_model_beats_the_served_one(
     assert found.passed is not warns
     if warns:
         assert found.description == (
-            f"{served_now} is served, and beaten on test in NDCG@20 by popularity by 0.1000 (0.0200 to 0.2000); set serve "
-            "to that model, or find out why validation says otherwise"
+            f"{served_now} is served, and beaten on test in NDCG@20 by popularity by 0.1000 (0.0200 to 0.2000); set "
+            "serve to that model, or find out why validation says otherwise"
         )
 
 
@@ -229,3 +230,28 @@ def test_new_items_enter_the_lists_where_their_content_puts_them(shop: Pipeline)
         before = apart[apart["user_id"] == user].sort_values("rank")["item_id"].tolist()
         assert known == before[: len(known)]  # the others keep their order
         assert (np.diff(rows.sort_values("rank")["score"]) <= 0).all()
+
+
+def test_ids_in_the_list_that_no_item_has_are_a_warning(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = sample.copy(tmp_path / "data")
+    known = frame(pipeline, "items")["item_id"][0]
+    (tmp_path / "gone.txt").write_text(f"{known}\n12\n# a comment\n")
+    changed = with_entry(pipeline, unavailable=str(tmp_path / "gone.txt"))
+    [found] = changed.run("sample", "key:unavailable_items").get_asset_check_evaluations()
+    assert (found.check_name, found.passed, found.metadata["unknown"].value) == ("listed_items_known", False, 2)
+    assert found.description == (
+        "2 of 3 ids in the list of unavailable items are of no item that metadata or reviews know, 12 for instance; "
+        "write them as these do"
+    )
+
+
+def test_going_back_says_how_many_rows_are_not_available_any_more(sample: Pipeline, tmp_path: Path) -> None:
+    pipeline = sample.copy(tmp_path / "data")
+    served(pipeline, serve="lightgcn")
+    lists = frame(pipeline, "recommendations")
+    item = lists["item_id"].value_counts().index[0]
+    (tmp_path / "gone.txt").write_text(f"{item}\n")
+    changed = with_entry(pipeline, unavailable=str(tmp_path / "gone.txt"))
+    assert changed.run("sample", "key:unavailable_items").success
+    path = pipeline.root.manifest("recommendations", "sample").path
+    assert rows_of_unavailable(pipeline.root, "sample", path) == int((lists["item_id"] == item).sum())

@@ -116,6 +116,8 @@ def test_promote_takes_the_place_of_what_is_published(tried: Pipeline, tmp_path:
     [
         ({"gated_lightgcm": {"dim": 16}},
          "the run's config names 'gated_lightgcm', which is no asset; the closest to it: gated_lightgcn"),
+        ({"lightgcn": {"dim": 0}},
+         "Dataset sample: in the config of lightgcn, the setting 'dim' is 0: input should be greater than or equal"),
         ({"gated_lightgcn": {"dim": 16}},
          "the run's config names gated_lightgcn, which this run does not make; select it as well"),
     ],
@@ -187,6 +189,9 @@ def test_the_commands_list_variants_with_their_figures_and_forget_them(
     [
         ("{", "The config is no JSON of the form"),
         ("[1]", "The config is no JSON of the form"),
+        ('{"lightgcn": {"dim": 3}}', "The config is no JSON of the form"),
+        ('{"ops": {"model_choice": {"config": {"serve": "eese"}}}}',
+         "The run does not begin: in the config of model_choice, the setting 'serve' is 'eese': there is no such model"),
         ('{"ops": {"lightgcm": {}}}', "The run does not begin: the run's config names 'lightgcm', which is no asset"),
         ('{"ops": {"lightgcn": {"config": {"dims": 3}}}}',
          "The run does not begin: the config of lightgcn has 'dims', which no asset has; the closest to it: dim"),

@@ -256,3 +256,20 @@ def test_places_without_end_are_cut_and_reported() -> None:
 def test_runs_of_blanks_are_read_in_linear_time() -> None:
     found, reported = read("pictures", "x" + " " * 400_000 + "y")
     assert (found, reported) == ([], unread("too long"))
+
+
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        ("pics/p18.jpg, pics/p19.JPEG", ["pics/p18.jpg", "pics/p19.JPEG"]),
+        ("a.png|b.webp;c.gif", ["a.png", "b.webp", "c.gif"]),
+        ("red, large.jpg", ["red, large.jpg"]),  # one name with a comma: not each part names a picture
+        ("pics\\p17.jpg", ["pics/p17.jpg"]),
+        ("a\\b.jpg;c.jpg", ["a/b.jpg", "c.jpg"]),
+        ("my pictures/p 1.jpg", ["my pictures/p 1.jpg"]),
+        (f"{URL}a.jpg,{URL}b.jpg", [f"{URL}a.jpg", f"{URL}b.jpg"]),
+        (f"{URL}a,b.jpg", [f"{URL}a,b.jpg"]),
+    ],
+)
+def test_several_paths_in_one_text_are_several_pictures(text: str, places: list[str]) -> None:
+    assert read("pictures", text) == ([[place] for place in places], [])
