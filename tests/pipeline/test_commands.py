@@ -68,7 +68,10 @@ NO_WEIGHTS = PROJECT_ROOT / "tests" / "broken" / "none.safetensors"
     [
         ("smaple", "Dataset smaple: there is no dataset 'smaple' in the catalogue"),
         ("no_file", "Dataset no_file: 'reviews' names "),
-        ("wrong_key", "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'."),
+        (
+            "wrong_key",
+            "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'; the closest to it: reviews.",
+        ),
         (
             "wrong_setting",
             "Dataset wrong_setting: the catalogue's settings have 'usercore', which no asset has; the closest to it: "

@@ -31,7 +31,7 @@ def test_each_enabled_dataset_is_asked_for_once_when_its_time_comes(schedule: dg
 def test_the_weekly_check_fetches_and_no_more_and_the_refresh_goes_to_the_report() -> None:
     graph = defs.resolve_asset_graph()
     fetched = defs.resolve_job_def("fetch_dumps").asset_layer.executable_asset_keys
-    assert {key.path[-1] for key in fetched} == {"raw_reviews", "raw_metadata"}
+    assert {key.path[-1] for key in fetched} == {"raw_reviews", "raw_metadata", "unavailable_items"}
     refreshed = {key.path[-1] for key in defs.resolve_job_def("refresh").asset_layer.executable_asset_keys}
     assert {"raw_reviews", "report", "current"} < refreshed
     assert "mmrec_export" in {key.path[-1] for key in graph.materializable_asset_keys} - refreshed

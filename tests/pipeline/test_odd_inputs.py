@@ -129,7 +129,7 @@ def test_pictures_as_a_dict_of_lists_are_read_and_what_is_not_read_is_counted_an
     assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert check.description == (
         "values are there and were not read (1 images: another shape, of 10 items); the first of each lie in "
-        "data/items/sample.rejects.parquet"
+        "data/items/sample.rejects.parquet; mend the metadata file, or raise max_not_read_rate where they are of no use"
     )
     kept = pq.read_table(rejects_path(pipeline.root, "items", "sample")).to_pylist()
     assert kept == [{"line": 4, "reason": "images: another shape (not read)", "raw": '{"main": {"url": "pics/3.jpg"}}'}]

@@ -191,7 +191,7 @@ def test_the_commands_list_variants_with_their_figures_and_forget_them(
         ("[1]", "The config is no JSON of the form"),
         ('{"lightgcn": {"dim": 3}}', "The config is no JSON of the form"),
         ('{"ops": {"model_choice": {"config": {"serve": "eese"}}}}',
-         "The run does not begin: in the config of model_choice, the setting 'serve' is 'eese': there is no such model"),
+         "The run does not begin: in the config of model_choice, the setting 'serve' is 'eese': there is no such"),
         ('{"ops": {"lightgcm": {}}}', "The run does not begin: the run's config names 'lightgcm', which is no asset"),
         ('{"ops": {"lightgcn": {"config": {"dims": 3}}}}',
          "The run does not begin: the config of lightgcn has 'dims', which no asset has; the closest to it: dim"),
