@@ -75,3 +75,10 @@ def user_ids_of(interactions: pa.Table) -> pa.Array:
     user = interactions["user"].to_numpy()
     first = np.searchsorted(user, np.arange(int(user.max()) + 1))
     return interactions["user_id"].combine_chunks().take(pa.array(first))
+
+
+def keys_of(ids: pa.Array) -> np.ndarray:
+    """A hash of each id, uint64."""
+    import pandas as pd
+
+    return pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False)

@@ -11,8 +11,7 @@ import pyarrow.compute as pc
 
 from assets.checking import dataset_check
 from assets.checks import passed_if, warned_if
-from assets.interactions.core import user_ids_of
-from assets.training.warm import keys_of
+from assets.interactions.core import keys_of, user_ids_of
 from storage.availability import BY_LIST
 from storage.releases import show_recommendations
 

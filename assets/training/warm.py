@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.interactions.core import user_ids_of
+from assets.interactions.core import keys_of, user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.settings import ModelSettings
 from assets.stage import Stage
@@ -76,11 +74,6 @@ def known_of(stage: Stage, parts: Parts) -> Known:
     index = pq.read_table(stage.root.artefact(stage.manifest("item_index")), partitioning=None)
     items = index.filter(index["in_core"])["item_id"].combine_chunks()
     return Known(keys_of(users), keys_of(items), train_until, held_out_from, splits.data_version, spaces)
-
-
-def keys_of(ids: pa.Array) -> np.ndarray:
-    """A hash of each id, uint64."""
-    return pd.util.hash_array(ids.to_numpy(zero_copy_only=False), categorize=False)
 
 
 @dataclass(frozen=True)

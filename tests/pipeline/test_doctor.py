@@ -21,6 +21,7 @@ import sys, time
 from pathlib import Path
 import dagster as dg
 from pipeline.presence import presence
+from storage.catalogue import load_catalogue
 from storage.layout import DataRoot
 
 TOYS = dg.StaticPartitionsDefinition(["sample"])
@@ -31,7 +32,7 @@ def slow():
     time.sleep(float(sys.argv[2]))
 
 if __name__ == "__main__":
-    resources = {"presence": presence, "data_root": DataRoot(Path(sys.argv[1]))}
+    resources = {"presence": presence, "catalogue": load_catalogue(), "data_root": DataRoot(Path(sys.argv[1]))}
     with dg.DagsterInstance.get() as instance:
         dg.materialize([slow], partition_key="sample", resources=resources, instance=instance)
 """
