@@ -129,7 +129,8 @@ def new_item_recall(
         model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
     except InputError as error:  # a dataset that is too small for this is not too small for all else
         return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
-    rows, facts = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed)), dict[str, Any]()
+    rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))
+    facts: dict[str, Any] = {"items_held_out": len(cold.items), "users": len(cold.users)}
     try:
         data, row = warm_data(cold, views, item_graph), row_of(model_choice)
         chosen = fit_anew(
@@ -141,8 +142,7 @@ def new_item_recall(
     except InputError as error:
         facts["mixing_not_measured"] = str(error)
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
-    facts = {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
-    facts |= {"items_held_out": len(cold.items), "users": len(cold.users), "mixed_into": row["model"]}
+    facts |= {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
     return Made(table, facts, published=lambda: forget_checkpoints(stage))
 
 

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from assets.evaluation.new_items import Cold, Views, placed_vectors
 from assets.evaluation.significance import bootstrap_intervals
 from assets.interactions.splits import TEST, TRAIN
-from assets.serving.recommend import NewItems, Recommending
-from models.ranking import Scorer, Vectors, matrix_of
+from assets.serving.recommend import NewItems, Recommending, places_for
+from models.ranking import Scorer, Vectors, matrix_of, ranking_metrics
 from storage.errors import InputError
 from storage.models import SavedModel
 
@@ -40,10 +40,10 @@ def mixed_rows(cold: Cold, chosen: Scorer, placing: SavedModel, views: Views, se
     relevant = dict(zip(MIXED_METRICS, ((cold.users, _shifted(cold)), (tested, _widened(test, cold))), strict=True))
     for share in SHARES:
         numbers = np.arange(cold.warm.items, cold.warm.items + len(cold.items))
-        entering = NewItems(numbers, new, known, int(share * TOP)) if share else None
+        entering = NewItems(numbers, new, known, places_for(share, TOP)) if share else None
         mixing = Recommending(train, chosen, nobody, nobody, TOP, new_items=entering)
         for metric, (whose, wanted) in relevant.items():
-            found = _recall(mixing.ranking(whose).items, whose, wanted)
+            found = ranking_metrics(mixing.ranking(whose), whose, wanted, (TOP,))["recall", TOP]
             low, high = bootstrap_intervals(found[:, None], seed)
             yield {
                 "method": f"share {share:g}",
@@ -66,13 +66,3 @@ def _shifted(cold: Cold) -> sp.csr_matrix:
 def _widened(test: sp.csr_matrix, cold: Cold) -> sp.csr_matrix:
     """The warm test items, [users, warm and held out]."""
     return sp.hstack([test, sp.csr_matrix(cold.wanted.shape, dtype=np.float32)], format="csr")
-
-
-def _recall(lists: np.ndarray, users: np.ndarray, wanted: sp.csr_matrix) -> np.ndarray:
-    """Of each user, the share of what is wanted that the list has, float64 [len(users)]."""
-    rows = wanted[users]
-    width = wanted.shape[1]
-    pairs = np.repeat(np.arange(len(users)), np.diff(rows.indptr)) * width + rows.indices
-    asked = np.arange(len(users))[:, None] * width + lists
-    hits = np.isin(asked, pairs) & (lists >= 0)
-    return hits.sum(axis=1) / np.diff(rows.indptr)

@@ -12,6 +12,7 @@ from models.ranking import matrix_of
 from models.zoo import NAMES
 from pipeline.mending import rows_of_unavailable
 from storage.catalogue import Catalogue
+from storage.errors import InputError
 from storage.models import read_models
 from storage.releases import find_pointer
 from storage.tables import read_table
@@ -250,3 +251,19 @@ def test_going_back_says_how_many_rows_are_not_available_any_more(sample: Pipeli
     assert changed.run("sample", "key:unavailable_items").success
     path = pipeline.root.manifest("recommendations", "sample").path
     assert rows_of_unavailable(pipeline.root, "sample", path) == int((lists["item_id"] == item).sum())
+
+
+def test_where_mixing_cannot_be_measured_the_rest_is_and_the_reason_is_kept(
+    sample: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_small(*_: object) -> list[dict[str, object]]:
+        raise InputError("nobody has a test item among those that are not held out")
+
+    monkeypatch.setattr("assets.evaluation.mixing.mixed_rows", too_small)
+    pipeline = sample.copy(tmp_path)
+    result = pipeline.run("sample", "key:new_item_recall", {"new_item_recall": {"force": True}})
+    assert result.success, failures(result)
+    facts = pipeline.root.manifest("new_item_recall", "sample").facts
+    assert facts["mixing_not_measured"] == "nobody has a test item among those that are not held out"
+    assert "mixed_into" not in facts
+    assert set(frame(pipeline, "new_item_recall")["method"]) == {"gate", "content_neighbours", "popularity"}
