@@ -58,7 +58,7 @@ def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, item
 
 
 def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array) -> dict[str, Any]:
-    """How much of the interactions the content covers, and what the run will take: said before anything is paid for."""
+    """How much of the interactions the content covers, and what the run will take: said before any expensive work."""
     from assets.interactions.preflight import (
         FIT,
         IMAGE,

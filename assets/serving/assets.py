@@ -35,6 +35,16 @@ from storage.tables import Embeddings
 
 logger = logging.getLogger(__name__)
 
+REFITTED: dict[str, Any] = {
+    "group": "serving",
+    "kinds": {"pytorch", "safetensors"},
+    "code_version": "1",
+    "io_manager": "models",
+    "reuse": True,
+    "core_alone": True,
+    "pool": GPU,
+}
+
 
 @dataset_asset(
     group="serving", kinds={"json"}, code_version="1", io_manager="tables", reuse=True, core_alone=True, deps=NAMES
@@ -51,16 +61,7 @@ def model_choice(stage: Stage, config: ServingSettings) -> Made:
     return Made(choice_table(found, best), facts)
 
 
-@dataset_asset(
-    group="serving",
-    kinds={"pytorch", "safetensors"},
-    code_version="1",
-    io_manager="models",
-    reuse=True,
-    core_alone=True,
-    pool=GPU,
-    parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))},
-)
+@dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))})
 def served_model(
     stage: Stage,
     config: RefitSettings,
@@ -87,16 +88,7 @@ def served_model(
     return Made(SavedModels((model,)), facts, published=lambda: forget_checkpoints(stage))
 
 
-@dataset_asset(
-    group="serving",
-    kinds={"pytorch", "safetensors"},
-    code_version="1",
-    io_manager="models",
-    reuse=True,
-    core_alone=True,
-    pool=GPU,
-    parts_read={"model_choice": lambda choice, _: row_version(row_of(choice, PLACING_MODEL))},
-)
+@dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: row_version(row_of(choice, PLACING_MODEL))})
 def new_item_model(
     stage: Stage,
     config: RefitSettings,

@@ -99,7 +99,9 @@ def choose(found: Sequence[Candidate], serve: str) -> Candidate:
     """
     able = [one for one in found if one.status == "ok"]
     if not able:
-        raise InputError("no model was trained that can be served; see the table model_choice of another run")
+        raise InputError(
+            "no model was trained that can be served: each was skipped, or explain asks for reasons that it cannot give"
+        )
     if serve == BEST:
         return able[0]
     named = next((one for one in found if one.model == serve), None)
