@@ -31,8 +31,13 @@ PROJECT = Path(__file__).parent.parent
 SHARED_DATA = Path(os.environ.get("REC_SHARED_DATA") or PROJECT.parent / "shared" / "data")
 
 
-KINDS = ("browser", "disk", "docs", "postgres", "process", "ray", "s3")
-FIXTURES = {"disk": "disk", "s3": "s3", "teams": "process"}  # who asks for one of these needs what the mark says
+KINDS = ("browser", "data", "disk", "docs", "postgres", "process", "ray", "s3", "training")
+FIXTURES = {
+    "disk": "disk",
+    "s3": "s3",
+    "shared_data": "data",
+    "teams": "process",
+}  # who asks for one of these needs what the mark says
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

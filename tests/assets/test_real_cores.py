@@ -1,8 +1,5 @@
 """From real dumps to the 5-core, through the files that the assets write: counts that were known before."""
 
-import os
-from pathlib import Path
-
 import pytest
 
 from assets.interactions.core import core_interactions
@@ -10,12 +7,10 @@ from assets.settings import CoreSettings
 from storage.amazon import read_reviews
 from storage.rejects import Rejects
 from storage.tables import read_coded_reviews, write_table
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("REC_SHARED_DATA") or ROOT.parent / "shared" / "data")
+from tests.conftest import SHARED_DATA
 
 
-@pytest.mark.skipif(not SHARED.is_dir(), reason=f"the real dumps are not at {SHARED}")
+@pytest.mark.usefixtures("shared_data")
 @pytest.mark.parametrize(
     ("file", "release", "reviews", "in_core", "users", "items"),
     [
@@ -28,7 +23,7 @@ SHARED = Path(os.environ.get("REC_SHARED_DATA") or ROOT.parent / "shared" / "dat
 )
 def test_the_5_core_of_a_real_dump(tmp_path, file, release, reviews, in_core, users, items):
     table = tmp_path / "reviews.parquet"
-    written = write_table(table, "reviews", read_reviews(SHARED / file, release, Rejects()))
+    written = write_table(table, "reviews", read_reviews(SHARED_DATA / file, release, Rejects()))
     core = core_interactions(read_coded_reviews(table), CoreSettings())
     assert written.rows == reviews
     assert (core.funnel["in_core"], core.funnel["users"], core.funnel["items"]) == (in_core, users, items)

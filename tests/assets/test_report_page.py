@@ -1,6 +1,7 @@
 """The whole page, made from little."""
 
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
@@ -74,6 +75,9 @@ def page(**other: Any) -> str:
     return render(replace(findings(), **about | other), Shelf(), users=2)
 
 
+plain_page = cache(page)  # drawn once for all who only read it
+
+
 def test_nothing_of_a_dump_becomes_markup() -> None:
     found = page(items=frame(title=EVIL))
     assert "script" not in Tags(found).open
@@ -81,14 +85,14 @@ def test_nothing_of_a_dump_becomes_markup() -> None:
 
 
 def test_users_are_numbers() -> None:
-    found = page()
+    found = plain_page()
     assert "User 0" in found
     assert "User 3" in found
     assert "buyer-" not in found
 
 
 def test_what_is_wrong_with_the_content_stands_at_the_top() -> None:
-    found = page()
+    found = plain_page()
     assert found.index("Untrained weights.") < found.index("Nothing to embed.") < found.index("From the dump")
     assert "No item has a text that was encoded, so the models that read content saw pictures alone." in found
     assert "1 of 3 items of the core are in no metadata, so these have neither text nor picture." in found
@@ -96,31 +100,31 @@ def test_what_is_wrong_with_the_content_stands_at_the_top() -> None:
 
 
 def test_the_contents_lead_to_what_is_there() -> None:
-    tags = Tags(page())
+    tags = Tags(plain_page())
     assert len(tags.links) >= 8
     assert all(link.startswith("#") and link[1:] in tags.ids for link in tags.links)
 
 
 def test_hits_are_marked_and_counted() -> None:
-    found = page()
+    found = plain_page()
     assert "1 of 3 in test" in found  # by ease for user 0: items 3, 4, 5, of which 3 is in test
     assert found.count("✓ in test") == 4  # one of each of the two users, by ease and by lightgcn
     assert found.count("fitted to all interactions</small>") == 2  # what is sent can hit nothing
 
 
 def test_where_the_gate_has_nothing_to_weigh_the_page_says_so() -> None:
-    found = page()
+    found = plain_page()
     assert "No category is shared by ten items" in found
     assert "There are no pictures to compare" in found
 
 
 def test_a_leaderboard_row_has_its_interval() -> None:
-    found = page()
+    found = plain_page()
     assert "0.2000<small>0.1000–0.3000</small>" in found
 
 
 def test_a_recommendation_says_what_it_rests_on() -> None:
-    found = page()
+    found = plain_page()
     # User 0 has the items 0, 1 and 2, worth 6, 5 and 4 by gated_lightgcn_plus; only item 2 has a title.
     assert "because of I0 and I1; mostly who bought what (75%)" in found
     assert "because of Second" in found  # by lightgcn item 2 is worth most of these
@@ -148,4 +152,4 @@ def test_of_a_path_among_the_settings_the_last_part_is_told() -> None:
 
 
 def test_new_items_have_a_row_a_method() -> None:
-    assert "0.2500<small>0.1250–0.5000</small>" in page()
+    assert "0.2500<small>0.1250–0.5000</small>" in plain_page()

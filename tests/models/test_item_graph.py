@@ -94,9 +94,9 @@ def recall(vectors: Tensor, found: np.ndarray, asked: np.ndarray) -> float:
 
 
 def test_approximate_neighbours_are_nearly_the_nearest_even_beside_many_equal_items() -> None:
-    vectors = clusters(items=20_000, dim=32, count=200)
-    shuffled = np.random.default_rng(1).permutation(20_000)
-    placeholder, others = shuffled[:4000], shuffled[4000:]
+    vectors = clusters(items=8_000, dim=32, count=80)
+    shuffled = np.random.default_rng(1).permutation(8_000)
+    placeholder, others = shuffled[:1600], shuffled[1600:]
     vectors[placeholder] = vectors[others[0]].clone()
     found = approximate_neighbours(vectors, 10)
     assert all(len(set(row)) == 10 for row in found.tolist())

@@ -52,10 +52,10 @@ def test_real_weights_know_what_words_mean() -> None:
 
 def test_half_precision_stays_near(library: SentenceTransformer) -> None:
     half = TextEncoder(MINILM, "cpu", precision="bf16")
-    found, expected = encoded(half, TEXTS), library.encode(TEXTS)
+    found, expected = encoded(half, TEXTS[::8]), library.encode(TEXTS[::8])
     assert found.dtype == np.float32
     assert not np.allclose(found, expected, atol=1e-6)
-    assert centred_cosine(found[::8], expected[::8]) >= 0.995
+    assert centred_cosine(found, expected) >= 0.995
 
 
 def test_a_prompt_stands_before_every_text_and_the_models_own_is_not_used(
@@ -91,14 +91,13 @@ def test_more_tokens_than_the_model_has_positions_for_are_refused(tokens: int) -
 def test_what_is_left_of_the_chunks_is_encoded_bit_by_bit_as_before(precision: str) -> None:
     encoder = TextEncoder(MINILM, "cpu", batch_size=2, precision=precision)
     assert encoder.chunk == 16
-    whole = encoded(encoder, TEXTS)
-    assert [part for part, _ in encoder.encode(TEXTS, lambda n, s: None)] == [
-        slice(0, 16),
-        slice(16, 32),
-        slice(32, 40),
-    ]
-    np.testing.assert_array_equal(encoded(encoder, TEXTS[16:]), whole[16:])
-    np.testing.assert_array_equal(encoded(encoder, TEXTS[32:]), whole[32:])
+    texts, parts, whole = TEXTS[4:], [], np.full((36, encoder.dimension), np.nan, dtype=np.float32)
+    for part, vectors in encoder.encode(texts, lambda count, waited: None):
+        parts.append(part)
+        whole[part] = vectors
+    assert parts == [slice(0, 16), slice(16, 32), slice(32, 36)]
+    np.testing.assert_array_equal(encoded(encoder, texts[16:]), whole[16:])
+    np.testing.assert_array_equal(encoded(encoder, texts[32:]), whole[32:])
 
 
 def test_two_devices_give_the_same_vectors_in_the_same_order_as_one(monkeypatch: pytest.MonkeyPatch) -> None:

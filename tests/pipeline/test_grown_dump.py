@@ -21,6 +21,8 @@ SETTINGS = {
     "batch_size": 512, "shared_negatives": 64, "dim": 16, "max_epochs": 24, "evaluate_every": 2, "patience": 3,
     "seeds": 3, "loss": "bpr", "tuning_trials": 1, "max_reject_rate": 0.05, "picture_placeholder_share": 1.0,
 }  # fmt: skip
+pytestmark = pytest.mark.training
+
 MODELS = "key:lightgcn or key:gated_lightgcn"
 NEW_ORDERS = 40
 

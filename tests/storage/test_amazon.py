@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,7 @@ from storage.amazon import item_text, read_items, read_reviews
 from storage.errors import InputError
 from storage.lines import NOT_JSON, NOT_UTF8
 from storage.rejects import DUPLICATE, Rejects
-
-ROOT = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("REC_SHARED_DATA") or ROOT.parent / "shared" / "data")
-needs_shared_data = pytest.mark.skipif(not SHARED.is_dir(), reason=f"the real dumps are not at {SHARED}")
+from tests.conftest import SHARED_DATA
 
 
 def reviews(path: Path, release: Any, content: bytes | None = None) -> tuple[pa.Table, Rejects]:
@@ -285,7 +281,7 @@ def test_the_text_for_the_encoder_is_made_of_what_is_known_and_ends_in_time():
     assert item_text(item, 8) == "Tea. Foo"
 
 
-@needs_shared_data
+@pytest.mark.usefixtures("shared_data")
 @pytest.mark.parametrize(
     ("file", "rows", "pairs"),
     [
@@ -296,35 +292,35 @@ def test_the_text_for_the_encoder_is_made_of_what_is_known_and_ends_in_time():
     ],
 )
 def test_real_reviews_of_2018(file, rows, pairs):
-    table, rejects = reviews(SHARED / file, "amazon2018")
+    table, rejects = reviews(SHARED_DATA / file, "amazon2018")
     assert (len(table), len(rejects)) == (rows, 0)
     if pairs:
         assert len(table.group_by(["user_id", "item_id"]).aggregate([])) == pairs
 
 
-@needs_shared_data
+@pytest.mark.usefixtures("shared_data")
 def test_the_same_reviews_as_lines_and_as_an_array():
     as_lines, as_array = (
-        reviews(SHARED / "amazon2018_dirty" / f"AMAZON_FASHION_5.{kind}.gz", "amazon2018")[0]
+        reviews(SHARED_DATA / "amazon2018_dirty" / f"AMAZON_FASHION_5.{kind}.gz", "amazon2018")[0]
         for kind in ("json", "array.json")
     )
     assert as_lines.drop("timestamp") == as_array.drop("timestamp")
 
 
-@needs_shared_data
+@pytest.mark.usefixtures("shared_data")
 @pytest.mark.parametrize(("file", "with_picture"), [("meta_Gift_Cards", 116), ("meta_Gift_Cards.older_schema", None)])
 def test_real_metadata_of_2018(file, with_picture):
-    rows, rejects = items(SHARED / "amazon2018_gift_cards" / f"{file}.json.gz", "amazon2018")
+    rows, rejects = items(SHARED_DATA / "amazon2018_gift_cards" / f"{file}.json.gz", "amazon2018")
     assert (len(rows), len(rejects)) == (1_547, 0)
     assert {row["price"] for row in rows} >= {None, 25.0, 7.99}
     assert not any("<" in row["title"] or "&amp;" in row["text"] for row in rows)
     if with_picture:
-        table, _ = reviews(SHARED / "amazon2018_gift_cards" / "Gift_Cards_5.json.gz", "amazon2018")
+        table, _ = reviews(SHARED_DATA / "amazon2018_gift_cards" / "Gift_Cards_5.json.gz", "amazon2018")
         reviewed = set(table["item_id"].to_pylist())
         assert sum(bool(row["image_urls"]) for row in rows if row["item_id"] in reviewed) == with_picture
 
 
-@needs_shared_data
+@pytest.mark.usefixtures("shared_data")
 @pytest.mark.parametrize(
     ("file", "release", "count"),
     [
@@ -334,14 +330,14 @@ def test_real_metadata_of_2018(file, with_picture):
     ],
 )
 def test_authentic_heads_of_metadata(file, release, count):
-    rows, rejects = items(SHARED / "formats" / file, release)
+    rows, rejects = items(SHARED_DATA / "formats" / file, release)
     assert (len(rows), len(rejects)) == (count, 0)
     assert all(row["title"] and row["text"].startswith(row["title"].rstrip(".")) for row in rows)
 
 
-@needs_shared_data
+@pytest.mark.usefixtures("shared_data")
 def test_the_authentic_head_of_2014_reviews():
-    table, rejects = reviews(SHARED / "formats" / "reviews_2014_head.json", "amazon2014")
+    table, rejects = reviews(SHARED_DATA / "formats" / "reviews_2014_head.json", "amazon2014")
     assert (len(table), len(rejects)) == (50, 0)
     assert table["item_id"][0].as_py() == "1384719342"
 

@@ -205,7 +205,7 @@ NEVER_CLOSED = {
 
 @pytest.mark.parametrize("element", NEVER_CLOSED.values(), ids=NEVER_CLOSED)
 def test_elements_that_are_never_closed_end_in_one_sentence_or_in_rejects_in_linear_time(path, element):
-    path.write_bytes(b"[\n" + element * (4_000_000 // len(element)))
+    path.write_bytes(b"[\n" + element * (1_500_000 // len(element)))
     rejects = Rejects()
     try:
         found = [row for batch in read_records(path, rejects) for row in batch.to_pylist()]
@@ -216,12 +216,12 @@ def test_elements_that_are_never_closed_end_in_one_sentence_or_in_rejects_in_lin
         )
     else:
         assert found == []
-        assert rejects.by_reason()[NOT_JSON] > 50
+        assert rejects.by_reason()[NOT_JSON] > 30
 
 
 @pytest.mark.parametrize("run", [b"\n", b" ", b"[", b",", b"]", b"\n ", b"{\n"])
 def test_runs_of_what_stands_between_elements_are_read_in_linear_time(path, run):
-    path.write_bytes(b'[{"a": 1}x' + run * (2_000_000 // len(run)) + b'\n{"a": 2}]')
+    path.write_bytes(b'[{"a": 1}x' + run * (1_000_000 // len(run)) + b'\n{"a": 2}]')
     rejects = Rejects()
     try:
         found = [row["raw"] for batch in read_records(path, rejects) for row in batch.to_pylist()]
