@@ -33,7 +33,7 @@ help: ## this list
 	@echo "make forget DATASET=…       delete a variant (DATASET@VARIANT), or all of them"
 	@echo "make restore DATASET=…      put back the table before one that failed a check"
 	@echo "make test                   the tests of this process alone, in minutes"
-	@echo "make test-integration       what takes more: servers, real data, …; KIND is one of browser, data, disk, docs, postgres, process, ray, s3, training"
+	@echo "make test-integration       what takes more: servers, real data, …; KIND is one of automation, browser, data, disk, docs, postgres, process, ray, s3, training"
 	@echo "make test-long              the tests that take longer still"
 	@echo "make lint                   lint, format, types, import walls"
 	@echo "make check                  lint, and whether a vulnerability of a dependency is known (asks pypi.org)"

@@ -31,7 +31,7 @@ PROJECT = Path(__file__).parent.parent
 SHARED_DATA = Path(os.environ.get("REC_SHARED_DATA") or PROJECT.parent / "shared" / "data")
 
 
-KINDS = ("browser", "data", "disk", "docs", "postgres", "process", "ray", "s3", "training")
+KINDS = ("automation", "browser", "data", "disk", "docs", "postgres", "process", "ray", "s3", "training")
 FIXTURES = {
     "disk": "disk",
     "s3": "s3",

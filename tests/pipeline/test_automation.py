@@ -18,6 +18,8 @@ from pipeline.automation import follow_changes
 from pipeline.tags import VARIANT
 from tests.pipeline.in_process import Pipeline
 
+pytestmark = pytest.mark.automation
+
 RAW = ("raw_reviews", "raw_metadata")
 SLOW = "item_images"
 
