@@ -3,7 +3,7 @@
 PYTHON  ?= python3
 DATASET ?= sample
 BIN     := .venv/bin
-COMMAND := $(BIN)/python -m pipeline.commands
+COMMAND := $(BIN)/python -m pipeline.cli.commands
 WORKERS ?= auto
 # What is left of one worker's tests is taken over by the other when it has done its own.
 # pytest rewrites every test module; what it keeps of that spares the next run half a minute of a processor.
@@ -53,7 +53,7 @@ run run-all: home doctor
 	@$(COMMAND) show $(DATASET)
 
 ui: home doctor
-	$(BIN)/python -m pipeline.serve --workspace workspace.yaml
+	$(BIN)/python -m pipeline.cli.serve --workspace workspace.yaml
 
 test: .venv/.test
 	$(TESTS)

@@ -16,18 +16,18 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from assets.cluster import on_cluster
-from assets.compute import Compute
+from assets.core.compute import Compute
+from assets.core.ray_cluster import on_cluster
+from assets.core.settings import ImageEncoderSettings
 from assets.features.embed import filling
 from assets.features.encoders import image_encoder
-from assets.features.on_ray import encode_pictures
-from assets.settings import ImageEncoderSettings
+from assets.features.ray_embedding import encode_pictures
 from benchmarks.slow_server import picture, pictures
 from models.encoders.pixels import cores
-from storage.decoding import decoded
-from storage.embedding_store import EmbeddingStore
-from storage.layout import DataRoot
-from storage.pictures import Attempt, PictureStore
+from storage.artifacts.data_root import DataRoot
+from storage.embeddings.store import EmbeddingStore
+from storage.images.decoding import decoded
+from storage.images.store import Attempt, PictureStore
 
 SHARD = 64  # pictures of a batch and vectors of a shard, so that both ways are seen in steps of one size
 MAX_PIXELS = 1 << 24

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.synthetic import heavy_tailed
+from benchmarks.scale.synthetic import heavy_tailed
 
 BLOCK_ROWS = 50_000
 PHRASES, PHRASES_A_REVIEW = 1_500, 6

@@ -22,12 +22,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
-from benchmarks.measuring import in_own_process
-from storage.attempts import Attempts
-from storage.client import FetchLimits
-from storage.decoding import decoded
-from storage.fetch import Source, Wanted, fetch_pictures
-from storage.pictures import PictureStore
+from benchmarks.resource_usage import in_own_process
+from storage.images.attempts import Attempts
+from storage.images.client import FetchLimits
+from storage.images.decoding import decoded
+from storage.images.fetch import Source, Wanted, fetch_pictures
+from storage.images.store import PictureStore
 from storage.progress import Progress
 
 CONCURRENCY = 16

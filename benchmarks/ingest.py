@@ -20,13 +20,13 @@ from typing import TypeVar
 
 import pyarrow.parquet as pq
 
+from assets.core.settings import CoreSettings
 from assets.interactions.core import core_interactions
-from assets.settings import CoreSettings
 from benchmarks.dump import write_dump
-from benchmarks.measuring import in_own_process, resident_mb
-from storage.amazon import read_reviews
-from storage.rejects import Rejects
-from storage.tables import read_coded_reviews, write_table
+from benchmarks.resource_usage import in_own_process, resident_mb
+from storage.artifacts.tables import read_coded_reviews, write_table
+from storage.raw.amazon import read_reviews
+from storage.raw.rejects import Rejects
 
 CORE = 5
 REPEATS = 3

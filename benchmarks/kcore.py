@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from assets.interactions.kcore import k_core
-from benchmarks.synthetic import heavy_tailed
+from benchmarks.scale.synthetic import heavy_tailed
 
 CORE = 5
 

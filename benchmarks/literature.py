@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from assets.evaluation.board import over_seeds
-from assets.evaluation.judge import Judged
+from assets.evaluation.evaluate import Judged
+from assets.evaluation.leaderboard import over_seeds
 from assets.evaluation.significance import bootstrap_intervals
-from benchmarks.lab import Lab
 from benchmarks.published import PUBLISHED, published_of
+from benchmarks.published_split import Lab
 from benchmarks.tuned import is_tuned
 from models.config import LOSSES
-from models.zoo import LEARNED, NAMES
+from models.model_spec import LEARNED, NAMES
 
 Row = dict[str, Any]
 WIDTH = 22

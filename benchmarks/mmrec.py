@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from assets.interactions.splits import TRAIN, Parts
-from models.fitting import Content, TrainSet
-from models.fusion import Modality
-from models.item_graph import nearest_items
-from models.propagation import normalised_adjacency
+from models.recommenders.fusion import Modality
+from models.recommenders.item_graph import nearest_items
+from models.recommenders.propagation import normalised_adjacency
+from models.training.build_and_fit import Content, TrainSet
 
 # Where the tests look for real data, too.
 GRAPHS = Path(__file__).parent.parent.parent / "shared" / "data" / "benchmark_graphs"

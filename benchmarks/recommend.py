@@ -19,9 +19,9 @@ import scipy.sparse as sp
 import torch
 
 from assets.serving.recommend import Recommending
-from models.ranking import BLOCK_USERS, Vectors, matrix_of
+from models.ranking.ranking import BLOCK_USERS, Vectors, matrix_of
+from storage.artifacts.tables import write_table
 from storage.schemas import SCHEMAS
-from storage.tables import write_table
 
 DIM, HISTORY, TOP = 64, 20, 20
 SOME = 2048  # users of the floor and of the peer

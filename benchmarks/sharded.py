@@ -19,36 +19,37 @@ from typing import Any
 import torch
 
 from assets.training.held_out import HeldOut
-from benchmarks.lab import Lab
 from benchmarks.mmrec import GRAPHS
+from benchmarks.published_split import Lab
 from models.config import LOSSES, RecommenderConfig, TrainerConfig
-from models.fitting import TrainSet, fit
-from models.launching import team_of
-from models.ranking import Vectors
-from models.team import Alone, Team
-from models.zoo import LEARNED
+from models.distributed.launching import start_processes
+from models.distributed.process_group import ProcessGroup
+from models.model_spec import LEARNED
+from models.ranking.ranking import Vectors
+from models.training.build_and_fit import TrainSet, fit
+from models.training.single_process import SingleProcess
 
 EPOCHS = 4
 
 
 def work(
-    team: Alone,
+    group: SingleProcess,
     made_of: RecommenderConfig,
     config: TrainerConfig,
     data: TrainSet,
     test: HeldOut,
     on_epoch: Callable[[], None] = lambda: None,
 ) -> tuple[float, float]:
-    """Train for some epochs and rank once, as one of a team; NDCG@20, and the seconds of the ranking."""
+    """Train for some epochs and rank once, as one of a group; NDCG@20, and the seconds of the ranking."""
     found = [0.0, 0.0]
 
     def judge(user_vectors: Any, item_vectors: Any) -> float:
         started = time.perf_counter()
-        found[0] = test.ndcg(Vectors(user_vectors, item_vectors, made_of.score), team)
+        found[0] = test.ndcg(Vectors(user_vectors, item_vectors, made_of.score), group)
         found[1] = time.perf_counter() - started
         return found[0]
 
-    fit(made_of, config, data, judge, on_epoch, team=team)
+    fit(made_of, config, data, judge, on_epoch, group=group)
     return found[0], found[1]
 
 
@@ -57,14 +58,14 @@ def row_of(lab: Lab, model: str, loss: str, processes: int) -> dict[str, Any]:
     given = {"loss": loss, "max_epochs": EPOCHS, "evaluate_every": EPOCHS, "device": "cpu"}
     made_of, config = RecommenderConfig.model_validate(LEARNED[model].made_of), TrainerConfig.model_validate(given)
     task, moments = (made_of, config, lab.data, lab.test), [0.0]
-    with team_of(processes, work, *task) as team:
+    with start_processes(processes, work, *task) as group:
         moments[0] = time.perf_counter()
-        ndcg, ranking_s = work(team, *task, lambda: moments.append(time.perf_counter()))
-        sent = team.sent if isinstance(team, Team) else {}
+        ndcg, ranking_s = work(group, *task, lambda: moments.append(time.perf_counter()))
+        sent = group.sent if isinstance(group, ProcessGroup) else {}
     pairs = len(lab.data.user)
     steps = -(-pairs // config.batch_size)
     negatives = config.shared_negatives if loss == "softmax" else 0  # BPR: one difference of scores a pair
-    exchanged = {what: round(sent[what] / (steps * EPOCHS)) for what in Team.IN_A_STEP if what in sent}
+    exchanged = {what: round(sent[what] / (steps * EPOCHS)) for what in ProcessGroup.IN_A_STEP if what in sent}
     scores = exchanged.get("scores", 0) + exchanged.get("positive_scores", 0)
     return {
         "model": model,

@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.lab import Lab
 from benchmarks.mmrec import GRAPHS
+from benchmarks.published_split import Lab
 from benchmarks.tuned import settings_of
 from models.config import RecommenderConfig, TrainerConfig
-from models.fitting import fit
-from models.ranking import CUTOFFS, Vectors
-from models.recommender import VectorModel
+from models.ranking.ranking import CUTOFFS, Vectors
+from models.recommenders.recommender import VectorModel
+from models.training.build_and_fit import fit
 
 REPEATS = 3
 EPOCHS = 4

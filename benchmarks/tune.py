@@ -9,13 +9,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.training.tune import Study, study
-from benchmarks.lab import Lab
+from assets.training.search import Study, study
+from benchmarks.published_split import Lab
 from benchmarks.tuned import FILE, shipped, tuning_settings
 from models.config import LOSSES
-from models.spaces import COUNTED_SPACES
-from models.tuning import best_of
-from models.zoo import LEARNED, NAMES
+from models.model_spec import LEARNED, NAMES
+from models.training.search_spaces import COUNTED_SPACES
+from models.training.successive_halving import best_of
 
 
 def keep(split: str, found: Study) -> None:

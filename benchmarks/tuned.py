@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.settings import ModelSettings, TuningSettings
-from assets.training.configured import configured
+from assets.core.settings import ModelSettings, TuningSettings
+from assets.training.model_config import configured
 from models.config import Loss, RecommenderConfig, TrainerConfig
 
 FILE = Path(__file__).parent / "tuned.json"

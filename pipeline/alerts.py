@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 import dagster as dg
 import requests
 
-from assets.checking import RESTORABLE
-from pipeline.reasons import failed_checks, reason_of, told_of
+from assets.checks.check_decorator import RESTORABLE
+from pipeline.runs.failure_reason import failed_checks, reason_of, told_of
 from pipeline.tags import PARTITION
 
 logger = logging.getLogger(__name__)

@@ -4,8 +4,17 @@ from dataclasses import replace
 
 import dagster as dg
 
-from assets import checks, guards
-from assets.compute import Compute
+from assets.checks import regression_checks, table_checks
+from assets.core.compute import Compute
+from assets.core.io_managers import (
+    ArraysIOManager,
+    FilesIOManager,
+    ModelsIOManager,
+    RefusingIOManager,
+    ReleasesIOManager,
+    TablesIOManager,
+    VersionsIOManager,
+)
 from assets.evaluation import assets as evaluation
 from assets.exports import assets as exports
 from assets.features import assets as features
@@ -17,23 +26,14 @@ from assets.serving import checks as serving_checks
 from assets.training import assets as training
 from pipeline.alerts import degradations, run_failures
 from pipeline.automation import automated, automation
-from pipeline.doctor import doctor
 from pipeline.jobs import daily_freshness, fetch_dumps, freshness, monthly_refresh, refresh, weekly_check
-from pipeline.presence import presence
 from pipeline.resources import data_root_of, io_manager_of
+from pipeline.runs.doctor import doctor
+from pipeline.runs.run_lock import presence
 from pipeline.sensors import new_dumps
 from pipeline.source_links import linked_to_git
+from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Catalogue, load_catalogue
-from storage.io_managers import (
-    ArraysIOManager,
-    FilesIOManager,
-    ModelsIOManager,
-    RefusingIOManager,
-    ReleasesIOManager,
-    TablesIOManager,
-    VersionsIOManager,
-)
-from storage.layout import DataRoot
 
 
 def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None = None) -> dg.Definitions:
@@ -44,7 +44,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None 
     names = {key.path[-1] for asset in assets for key in asset.keys}
     return dg.Definitions(
         assets=assets,
-        asset_checks=dg.load_asset_checks_from_modules([checks, guards, serving_checks]),
+        asset_checks=dg.load_asset_checks_from_modules([table_checks, regression_checks, serving_checks]),
         jobs=[refresh, fetch_dumps, freshness],
         schedules=[weekly_check, monthly_refresh, daily_freshness],
         sensors=[new_dumps, automation, doctor, run_failures, degradations],

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets.dataset import DATASETS
-from assets.guards import age_of_report
+from assets.checks.regression_checks import age_of_report
+from assets.core.asset_decorator import DATASETS
+from storage.artifacts.data_root import DataRoot
 from storage.catalogue import load_catalogue
-from storage.layout import DataRoot
 
 refresh = dg.define_asset_job(
     "refresh",

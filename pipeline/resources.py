@@ -6,14 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.dataset import IMMATERIAL
-from assets.in_force import require_valid
+from assets.core.asset_decorator import IMMATERIAL
+from assets.core.effective_settings import require_valid
+from assets.core.io_managers import PublishingIOManager
 from pipeline.tags import PARTITION
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.variants import settings_given, variant_name
 from storage.catalogue import closest_to
 from storage.errors import InputError
-from storage.io_managers import PublishingIOManager
-from storage.layout import DataRoot
-from storage.variants import settings_given, variant_name
 
 
 def data_root_of(root: DataRoot, assets: Collection[str]) -> dg.ResourceDefinition:

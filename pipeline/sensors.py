@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 import dagster as dg
 import pydantic
 
-from assets.dataset import DATASETS
+from assets.core.asset_decorator import DATASETS
 from pipeline.jobs import fetch_dumps
 from storage.catalogue import Catalogue, load_catalogue
-from storage.changes import marks
 from storage.errors import InputError
+from storage.raw.upstream_state import marks
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 
 
 def linked_to_git(assets: Sequence[Any]) -> Sequence[Any]:

@@ -17,9 +17,8 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
-from storage.environment import expanded, path_named
+from storage.environment import PROJECT_ROOT, expanded, path_named
 from storage.errors import InputError
-from storage.layout import PROJECT_ROOT
 from storage.text import shortened
 
 SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it

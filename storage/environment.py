@@ -6,6 +6,7 @@ from pathlib import Path
 from storage.errors import InputError
 from storage.text import shortened
 
+PROJECT_ROOT = Path(__file__).resolve().parents[1]
 SHOWN_CHARACTERS = 80  # of a path in a sentence about it
 
 

@@ -7,32 +7,32 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import GPU, dataset_asset
-from assets.evaluation.address import report_url
-from assets.evaluation.costs import Costs, headline
-from assets.features.pictures import pictures_of
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import GPU, dataset_asset
+from assets.core.io_managers import Made, link
+from assets.core.settings import EvaluationSettings, NewItemSettings, RefitSettings, ReportSettings
+from assets.evaluation.compute_costs import Costs, headline
+from assets.evaluation.report_address import report_url
+from assets.features.item_pictures import pictures_of
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
-from assets.serving.choice import row_of, row_version
-from assets.settings import EvaluationSettings, NewItemSettings, RefitSettings, ReportSettings
-from assets.stage import Stage
-from models.zoo import NAMES, PLACING_MODEL
-from storage.arrays import NearestItems
+from assets.serving.model_choice import row_of, row_version
+from models.model_spec import NAMES, PLACING_MODEL
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.history import Run, append_run, read_history, with_run
+from storage.artifacts.releases import SERVED_MODEL, Promoted
+from storage.artifacts.saved_models import SavedModels, read_models
+from storage.artifacts.tables import Embeddings
+from storage.artifacts.variants import figures, find_variants
 from storage.errors import InputError
-from storage.history import Run, append_run, read_history, with_run
-from storage.io_managers import Made, link
-from storage.layout import DataRoot
-from storage.models import SavedModels, read_models
-from storage.publish import publish_bytes
-from storage.releases import SERVED_MODEL, Promoted
+from storage.files.atomic import publish_bytes
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings
-from storage.variants import figures, find_variants
 
 
 def runs_so_far(stage: Stage) -> dict[str, Any]:
     """The runs of the dataset up to now, as a picture."""
-    from assets.evaluation.over_time import history_picture
+    from assets.evaluation.report.history_plot import history_picture
 
     return history_picture(read_history(stage.root, stage.dataset.name))
 
@@ -59,8 +59,8 @@ def leaderboard(
 
     Block `controlled` has all learned models under the same loss, `open` the best of each and what has no loss.
     """
-    from assets.evaluation.board import as_facts, board_rows, compare, standings
-    from assets.evaluation.judge import Bench, judge
+    from assets.evaluation.evaluate import Bench, judge
+    from assets.evaluation.leaderboard import as_facts, board_rows, compare, standings
     from assets.evaluation.strata import item_strata
     from assets.training.held_out import HeldOut
     from assets.training.scorers import scorer_of
@@ -117,11 +117,11 @@ def new_item_recall(
     what these users have, and by popularity, to which all of them are equal. And they are mixed into the lists of the
     chosen model, trained without them: what that finds of them, and what it costs of the others.
     """
-    from assets.evaluation.mixing import mixed_rows
+    from assets.evaluation.new_item_mixing import mixed_rows
     from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on, warm_data
     from assets.serving.refit import fit_anew, forget_checkpoints
     from assets.training.scorers import scorer_of
-    from models.ranking import matrix_of
+    from models.ranking.ranking import matrix_of
 
     views = Views(image_embeddings, text_embeddings)
     try:
@@ -175,13 +175,13 @@ def report(
     current: Promoted,
 ) -> Made:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
-    from assets.evaluation.over_time import history_picture
     from assets.evaluation.report.findings import SENT, Findings, curves_of, item_frame
+    from assets.evaluation.report.history_plot import history_picture
     from assets.evaluation.report.page import render
     from assets.serving.recommend import explainer_of
-    from assets.training.fit import everything, train_set
     from assets.training.scorers import scorer_of
-    from models.ranking import matrix_of
+    from assets.training.train_set import everything, train_set
+    from models.ranking.ranking import matrix_of
 
     lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
     board = stage.manifest("leaderboard").facts

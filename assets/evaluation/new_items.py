@@ -9,20 +9,20 @@ import scipy.sparse as sp
 
 from assets.evaluation.significance import bootstrap_intervals
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from assets.training.fit import fit_one
+from assets.training.fit_one import fit_one
 from assets.training.held_out import HeldOut
-from assets.training.restored import weights_of
-from models.closed_form import ItemKnn
+from assets.training.load_model import weights_of
 from models.config import RecommenderConfig, TrainerConfig
-from models.fitting import Content, TrainSet
-from models.fusion import Modality
-from models.new_items import content_neighbours, placed
-from models.propagation import normalised_adjacency
-from models.ranking import Scorer, Vectors, matrix_of
-from storage.arrays import NearestItems
+from models.ranking.ranking import Scorer, Vectors, matrix_of
+from models.recommenders.cold_start import content_neighbours, placed
+from models.recommenders.fusion import Modality
+from models.recommenders.item_models import ItemKnn
+from models.recommenders.propagation import normalised_adjacency
+from models.training.build_and_fit import Content, TrainSet
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.saved_models import SavedModel
+from storage.artifacts.tables import Embeddings
 from storage.errors import InputError
-from storage.models import SavedModel
-from storage.tables import Embeddings
 
 NEIGHBOURS = 20
 CUTOFFS = (10, 20)

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from assets.dataset import dataset_asset
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import StageSettings
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
-from assets.settings import StageSettings
-from assets.stage import Stage
-from storage.io_managers import Made
-from storage.publish import publishing
-from storage.releases import SERVED_MODEL, Promoted
-from storage.tables import Embeddings
+from storage.artifacts.releases import SERVED_MODEL, Promoted
+from storage.artifacts.tables import Embeddings
+from storage.files.atomic import publishing
 
 EXPORT: dict[str, Any] = {
     "group": "exports",

@@ -13,7 +13,7 @@ import pyarrow as pa
 import yaml
 
 from assets.exports.tsv import check_ids, seconds, write_tsv
-from storage.tables import Embeddings
+from storage.artifacts.tables import Embeddings
 
 # Of each view the file of its features, and that of the items that lack it.
 IMAGE = ("image_feat.npy", "missed_img_itemIDs.csv")

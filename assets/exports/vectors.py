@@ -10,7 +10,7 @@ from usearch.index import Index
 
 from assets.exports import search
 from assets.exports.search import EXPANSION
-from models.item_graph import near_index
+from models.recommenders.item_graph import near_index
 
 METRICS = {"dot": "ip", "cosine": "cos"}  # usearch's name of each score
 ONE_THREAD_UP_TO = 50_000  # items; half a minute

@@ -8,12 +8,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import GPU, dataset_asset
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import GPU, dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
 from assets.features.embed import Encoded, Told, embed, embedding_rows, filling
+from assets.features.embedding_preview import picture_looks, text_looks
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
-from assets.features.looks import picture_looks, text_looks
-from assets.features.on_ray import fetch_on_cluster, pictures_on_cluster, texts_on_cluster
-from assets.features.pictures import (
+from assets.features.item_pictures import (
     is_local,
     likely_placeholders,
     picture_folder,
@@ -22,16 +24,14 @@ from assets.features.pictures import (
     places_of,
     wanted_pictures,
 )
-from assets.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
-from assets.stage import Stage
-from storage.arrays import NearestItems
-from storage.attempts import Attempts
-from storage.client import FetchLimits
-from storage.embedding_store import space_name
-from storage.fetch import Again, Source, fetch_pictures
-from storage.io_managers import Made
-from storage.statuses import OK
-from storage.tables import Embeddings
+from assets.features.ray_embedding import fetch_on_cluster, pictures_on_cluster, texts_on_cluster
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.tables import Embeddings
+from storage.embeddings.store import space_name
+from storage.images.attempts import Attempts
+from storage.images.client import FetchLimits
+from storage.images.fetch import Again, Source, fetch_pictures
+from storage.images.statuses import OK
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def item_graph(
     There each pair counts both ways, and edges are weighed by the degrees of their ends. An item without a picture, or
     without a text, has no edges of that kind.
     """
-    from models.item_graph import nearest_items
+    from models.recommenders.item_graph import nearest_items
 
     views = {"visual": image_embeddings, "textual": text_embeddings}
     core = item_index["in_core"].to_numpy()

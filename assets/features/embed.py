@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.stage import Stage
-from storage.embedding_store import EmbeddingStore, in_use, space_name
-from storage.io_managers import Made
-from storage.tables import embedding_table
+from assets.core.asset_context import Stage
+from assets.core.io_managers import Made
+from storage.artifacts.tables import embedding_table
+from storage.embeddings.store import EmbeddingStore, in_use, space_name
 
 BLOCK_ITEMS = 1 << 16
 

@@ -6,10 +6,10 @@ Building imports torch; the rest costs nothing.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assets.settings import ImageEncoderSettings, TextEncoderSettings
+from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
 from models.encoders import IMAGE_PREPROCESSING, TEXT_PREPROCESSING
 from models.encoders.weights import UNTRAINED, local_path
-from storage.publish import sha256_of
+from storage.files.atomic import sha256_of
 
 if TYPE_CHECKING:
     from models.encoders.clip import ImageEncoder

@@ -2,17 +2,17 @@
 
 import pyarrow as pa
 
-from assets.dataset import dataset_asset
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import StageSettings
 from assets.interactions.splits import TRAIN, Parts
-from assets.settings import StageSettings
-from assets.stage import Stage
-from storage.io_managers import Made
 
 
 @dataset_asset(group="graph", kinds={"scipy"}, code_version="1", io_manager="arrays", core_alone=True)
 def interaction_graph(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
     """The symmetric normalised user-item adjacency of the train split alone, that LightGCN propagates over."""
-    from models.propagation import normalised_adjacency
+    from models.recommenders.propagation import normalised_adjacency
 
     parts = Parts.of(splits)
     user, item = parts.pairs(TRAIN)

@@ -6,16 +6,16 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from assets.dataset import dataset_asset
-from assets.settings import ItemSettings, ReviewSettings, SourceSettings
-from assets.stage import Stage
-from storage.amazon import read_items, read_reviews
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import ItemSettings, ReviewSettings, SourceSettings
 from storage.errors import InputError
-from storage.io_managers import Made
-from storage.publish import remove
-from storage.rejects import RejectCounts, Rejects, rejects_path
-from storage.sample import SampleSize
-from storage.sources import obtain
+from storage.files.atomic import remove
+from storage.raw.amazon import read_items, read_reviews
+from storage.raw.rejects import RejectCounts, Rejects, rejects_path
+from storage.raw.sample import SampleSize
+from storage.raw.sources import obtain
 
 
 @dataset_asset(group="ingest", kinds={"file"}, code_version="1", io_manager="files", pool="downloads")

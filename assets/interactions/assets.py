@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import CORE, dataset_asset
-from assets.in_force import require_possible, settings_in_force
-from assets.interactions.core import core_interactions
-from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
-from assets.settings import (
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import CORE, dataset_asset
+from assets.core.effective_settings import require_possible, settings_in_force
+from assets.core.io_managers import Made
+from assets.core.settings import (
     PARTS,
     CoreSettings,
     IndexSettings,
@@ -20,11 +20,11 @@ from assets.settings import (
     SplitSettings,
     TuningSettings,
 )
-from assets.stage import Stage
-from models.zoo import LEARNED
+from assets.interactions.core import core_interactions
+from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
+from models.model_spec import LEARNED
+from storage.artifacts.tables import CodedReviews
 from storage.errors import InputError
-from storage.io_managers import Made
-from storage.tables import CodedReviews
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", starts_numbering=True)
 def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> Made:
     """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user."""
-    from assets.interactions.looks import degree_looks
+    from assets.interactions.interactions_preview import degree_looks
 
     core = core_interactions(reviews, config)
     return Made(core.stream(), core.funnel | degree_looks(core.rows.user, core.rows.item))
@@ -59,7 +59,7 @@ def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, item
 
 def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array) -> dict[str, Any]:
     """How much of the interactions the content covers, and what the run will take: said before any expensive work."""
-    from assets.interactions.preflight import (
+    from assets.interactions.outlook import (
         FIT,
         IMAGE,
         PICTURE,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from assets.core.settings import CoreSettings
 from assets.interactions.kcore import first_of_pairs, k_core, numbered
-from assets.settings import CoreSettings
+from storage.artifacts.tables import CodedReviews
 from storage.errors import InputError
 from storage.schemas import SCHEMAS
-from storage.tables import CodedReviews
 
 BATCH_ROWS = 1 << 16
 

@@ -8,12 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.dataset import GPU, dataset_asset
-from assets.interactions.core import user_ids_of
-from assets.interactions.splits import Parts
-from assets.serving.choice import candidates, choice_table, choose, in_words, margin_over_next, row_of, row_version
-from assets.serving.promotion import candidate, chosen
-from assets.settings import (
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import GPU, dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import (
     BEST,
     ListSettings,
     PromotionSettings,
@@ -22,16 +20,34 @@ from assets.settings import (
     ServingSettings,
     StageSettings,
 )
-from assets.stage import Stage
-from models.zoo import NAMES, PLACING_MODEL
-from storage.arrays import NearestItems
-from storage.availability import unavailable_of
+from assets.interactions.core import user_ids_of
+from assets.interactions.splits import Parts
+from assets.serving.model_choice import (
+    candidates,
+    choice_table,
+    choose,
+    in_words,
+    margin_over_next,
+    row_of,
+    row_version,
+)
+from assets.serving.promotion import candidate, chosen
+from models.model_spec import NAMES, PLACING_MODEL
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.releases import (
+    NEW_ITEM_MODEL,
+    SERVED_MODEL,
+    Promoted,
+    find_pointer,
+    find_release,
+    prune,
+    read_release,
+)
+from storage.artifacts.saved_models import SavedModels, read_configs, read_models
+from storage.artifacts.tables import Embeddings
 from storage.errors import InputError
-from storage.io_managers import Made
-from storage.models import SavedModels, read_configs, read_models
-from storage.releases import NEW_ITEM_MODEL, SERVED_MODEL, Promoted, find_pointer, find_release, prune, read_release
+from storage.raw.availability import unavailable_of
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +92,7 @@ def served_model(
     Its settings and its number of epochs are those that validation found for the evaluated model.
     """
     from assets.serving.refit import difference, fit_anew, forget_checkpoints
-    from assets.training.fit import everything
+    from assets.training.train_set import everything
 
     row = row_of(model_choice)
     content = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings, "item_graph": item_graph}
@@ -103,7 +119,7 @@ def new_item_model(
     It places items that nobody has yet by their picture and text. There are such items if the setting `items` is `all`.
     """
     from assets.serving.refit import fit_anew, forget_checkpoints
-    from assets.training.fit import everything
+    from assets.training.train_set import everything
 
     if item_index["in_core"].to_numpy().all():
         reason = "no item is outside of the core; the setting items: all numbers those with metadata alone"
@@ -187,10 +203,10 @@ def recommendations(
 
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
     """
-    from assets.serving.on_ray import batches_on_cluster
+    from assets.serving.ray_recommend import batches_on_cluster
     from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, placed_items, places_for
-    from assets.training.fit import everything
     from assets.training.scorers import scorer_of
+    from assets.training.train_set import everything
 
     model = current.models(SERVED_MODEL).main
     item_ids, explainer = item_index["item_id"].combine_chunks(), None

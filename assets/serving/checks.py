@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.checking import dataset_check
-from assets.checks import passed_if, warned_if
+from assets.checks.check_decorator import dataset_check
+from assets.checks.table_checks import passed_if, warned_if
 from assets.interactions.core import keys_of, user_ids_of
-from storage.availability import BY_LIST
-from storage.releases import show_recommendations
+from storage.artifacts.releases import show_recommendations
+from storage.raw.availability import BY_LIST
 
 PLAIN = ("popularity", "item_knn")  # models that one which is served has to stand against
 
@@ -154,7 +154,7 @@ def beaten_by(served: str, compared: Sequence[Mapping[str, Any]]) -> dict[str, M
     """The plain models that beat the served one for certain, with the comparison: its interval is below 0.
 
     Args:
-        compared: see `assets.evaluation.board.Comparison`.
+        compared: see `assets.evaluation.leaderboard.Comparison`.
     """
     return {
         one["against"]: one

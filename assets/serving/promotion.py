@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 
-from assets.settings import PromotionSettings
+from assets.core.settings import PromotionSettings
+from storage.artifacts.data_root import Manifest
+from storage.artifacts.releases import Pointer, Release
 from storage.errors import InputError
-from storage.layout import Manifest
-from storage.releases import Pointer, Release
 
 
 def candidate(dataset: str, model: str, validation: float, models: Mapping[str, Manifest]) -> Release:

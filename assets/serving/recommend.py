@@ -10,20 +10,20 @@ import scipy.sparse as sp
 import torch
 
 from assets.interactions.splits import EVERY_PART, Parts
-from assets.training.restored import restored, weights_of
+from assets.training.load_model import restored, weights_of
 from assets.training.scorers import scorer_of
-from models.closed_form import Ease, ItemKnn
 from models.config import RecommenderConfig
-from models.explaining import Explainer, ItemExplainer
-from models.fitting import TrainSet
-from models.fusion import Modality
-from models.new_items import placed
-from models.ranking import Ranking, Scorer, Vectors, matrix_of, rank
-from models.recommender import Recommender
-from models.spaces import COUNTED_SPACES
-from storage.models import SavedModel
+from models.ranking.ranking import Ranking, Scorer, Vectors, matrix_of, rank
+from models.recommenders.cold_start import placed
+from models.recommenders.explanations import Explainer, ItemExplainer
+from models.recommenders.fusion import Modality
+from models.recommenders.item_models import Ease, ItemKnn
+from models.recommenders.recommender import Recommender
+from models.training.build_and_fit import TrainSet
+from models.training.search_spaces import COUNTED_SPACES
+from storage.artifacts.saved_models import SavedModel
+from storage.artifacts.tables import Embeddings
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings
 
 BLOCK_USERS = 4096  # of one batch of rows; ranking cuts them smaller
 REASONS = ("because", "because_part", "visual", "textual")  # the columns that explain
@@ -91,7 +91,7 @@ class Without:
         return self.of.items
 
     def write(self, users: np.ndarray, out: torch.Tensor) -> None:
-        """See `models.ranking.Scorer`."""
+        """See `models.ranking.ranking.Scorer`."""
         self.of.write(users, out)
         out[:, torch.from_numpy(self.left_out)] = -torch.inf
 

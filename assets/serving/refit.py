@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from assets.settings import RefitSettings
-from assets.stage import Stage
-from assets.training.closed import COUNTED_SCORERS, arrays_of, counted, popularity_of
-from assets.training.fit import descend, fit_by_ray, fit_one, on_processors
+from assets.core.asset_context import Stage
+from assets.core.settings import RefitSettings
+from assets.training.baselines import COUNTED_SCORERS, arrays_of, counted, popularity_of
+from assets.training.fit_model import fit_by_ray
+from assets.training.fit_one import fit_one, on_processors, train_model
 from assets.training.scorers import packed
 from models.config import RecommenderConfig, TrainerConfig
-from models.fitting import TrainSet
-from models.launching import team_of
-from models.ranking import matrix_of
-from models.sharding import can_be_shared
-from models.zoo import LEARNED
-from storage.models import FileCheckpoint, SavedModel
+from models.distributed.launching import start_processes
+from models.distributed.sharding import can_be_shared
+from models.model_spec import LEARNED
+from models.ranking.ranking import matrix_of
+from models.training.build_and_fit import TrainSet
+from storage.artifacts.saved_models import FileCheckpoint, SavedModel
 
 
 def fit_anew(
@@ -27,8 +28,8 @@ def fit_anew(
     """A model of any family fitted to `data`, and the seconds that it took.
 
     Args:
-        values: see `assets.serving.choice.Candidate.settings`.
-        data: all interactions, see `assets.training.fit.everything`.
+        values: see `assets.serving.model_choice.Candidate.settings`.
+        data: all interactions, see `assets.training.fit_model.everything`.
     """
     if model in LEARNED:
         return learned_anew(stage, config, model, values, data)
@@ -62,8 +63,8 @@ def learned_anew(
             saved, seconds = fit_by_ray(stage, processes, made_of, training, checkpoint, model, on_everything=True)
             progress.advance(training.max_epochs)
         else:
-            with team_of(processes, descend, *given) as team:
-                saved, seconds = fit_one(model, *given, progress.advance, team)
+            with start_processes(processes, train_model, *given) as group:
+                saved, seconds = fit_one(model, *given, progress.advance, group)
     return saved, seconds
 
 

@@ -9,25 +9,25 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.dataset import GPU, dataset_asset
-from assets.interactions.splits import VALIDATION, Parts
-from assets.settings import (
+from assets.core.asset_context import Stage
+from assets.core.asset_decorator import GPU, dataset_asset
+from assets.core.io_managers import Made
+from assets.core.settings import (
     EaseSettings,
     ItemKnnSettings,
     ModelSettings,
     StageSettings,
     TuningSettings,
 )
-from assets.stage import Stage
-from assets.training.configured import chosen_version, tuned_values
+from assets.interactions.splits import VALIDATION, Parts
 from assets.training.inputs import inputs_of
-from models.spaces import searched_version
-from models.zoo import BEST_MODEL, COUNTED, LEARNED, Kind
-from storage.arrays import NearestItems
-from storage.io_managers import Made
-from storage.models import SavedModels
+from assets.training.model_config import chosen_version, tuned_values
+from models.model_spec import BEST_MODEL, COUNTED, LEARNED, Kind
+from models.training.search_spaces import searched_version
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.saved_models import SavedModels
+from storage.artifacts.tables import Embeddings
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings
 
 logger = logging.getLogger(__name__)
 
@@ -65,11 +65,11 @@ def tuning(
     All models get the same number of trials and the same seconds; test is not looked at. Of a new dump that is much
     like the one before, what was found is kept, as the setting `retune` says.
     """
-    from assets.training.fit import train_set
     from assets.training.held_out import HeldOut
     from assets.training.retune import found_now, kept_table
-    from assets.training.tune import pairs, studies
-    from models.spaces import COUNTED_SPACES
+    from assets.training.search import pairs, studies
+    from assets.training.train_set import train_set
+    from models.training.search_spaces import COUNTED_SPACES
 
     parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
     found = found_now(stage, parts)
@@ -98,7 +98,7 @@ def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
         **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs_of(kind), pool=GPU
     )
     def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
-        from assets.training.fit import fit_all
+        from assets.training.fit_model import fit_all
 
         return fit_all(stage, config, **inputs)
 
@@ -110,7 +110,7 @@ learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
 
 @dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
 def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
-    from assets.training.closed import made_of, popular
+    from assets.training.baselines import made_of, popular
     from assets.training.held_out import HeldOut
 
     started = time.perf_counter()
@@ -119,14 +119,14 @@ def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
 def ease(stage: Stage, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> Made:
-    from assets.training.closed import counted_model
+    from assets.training.baselines import counted_model
 
     return counted_model(config, splits, tuned_values(tuning, "ease", "none"), "ease")
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
 def item_knn(stage: Stage, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> Made:
-    from assets.training.closed import counted_model
+    from assets.training.baselines import counted_model
 
     return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), "item_knn")
 
@@ -134,7 +134,7 @@ def item_knn(stage: Stage, config: ItemKnnSettings, splits: pa.Table, tuning: pa
 @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
 def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: SavedModels) -> Made:
     """EASE and a learned model as one: each user's scores as z-scores, summed by a weight chosen on validation."""
-    from assets.training.closed import blend_of, made_of
+    from assets.training.baselines import blend_of, made_of
     from assets.training.held_out import HeldOut
 
     started = time.perf_counter()

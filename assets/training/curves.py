@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from assets.inline import inline_figure
-from storage.io_managers import markdown
-from storage.models import SavedModel
+from assets.core.inline import inline_figure
+from assets.core.io_managers import markdown
+from storage.artifacts.saved_models import SavedModel
 
 
 def training_curves(fits: Sequence[SavedModel]) -> dict[str, str]:

@@ -7,9 +7,10 @@ import scipy.sparse as sp
 import torch
 
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from models.ranking import CUTOFFS, Scorer, Vectors, matrix_of, rank, ranking_metrics
-from models.shared_ranking import rank_share, share_of
-from models.team import ALONE, Alone, Team
+from models.distributed.distributed_ranking import rank_share, share_of
+from models.distributed.process_group import ProcessGroup
+from models.ranking.ranking import CUTOFFS, Scorer, Vectors, matrix_of, rank, ranking_metrics
+from models.training.single_process import SINGLE_PROCESS, SingleProcess
 from storage.errors import InputError
 
 CHOSEN_BY = ("ndcg", 20)  # what stops training and chooses among configurations, on validation
@@ -53,20 +54,20 @@ class HeldOut:
         ranking = rank(scorer, self.users, self.masked, max(cutoffs), tie_seed)
         return ranking_metrics(ranking, self.users, self.wanted, cutoffs)
 
-    def ndcg(self, scorer: Scorer, team: Alone = ALONE) -> float:
+    def ndcg(self, scorer: Scorer, group: SingleProcess = SINGLE_PROCESS) -> float:
         """The mean NDCG@20 over users."""
-        return self.means(scorer, (CHOSEN_BY[1],), team)[CHOSEN_BY]
+        return self.means(scorer, (CHOSEN_BY[1],), group)[CHOSEN_BY]
 
-    def means(self, scorer: Scorer, cutoffs: tuple[int, ...] = CUTOFFS, team: Alone = ALONE) -> Means:
-        """The mean of every metric over users; of a team each rank ranks its share of them.
+    def means(self, scorer: Scorer, cutoffs: tuple[int, ...] = CUTOFFS, group: SingleProcess = SINGLE_PROCESS) -> Means:
+        """The mean of every metric over users; of a group each rank ranks its share of them.
 
         Args:
-            scorer: of a team, the rank's dimensions of vectors.
+            scorer: of a group, the rank's dimensions of vectors.
         """
-        if not isinstance(team, Team):
+        if not isinstance(group, ProcessGroup):
             return {name: float(found.mean()) for name, found in self.metrics(scorer, cutoffs).items()}
         assert isinstance(scorer, Vectors)
-        ranking = rank_share(scorer, self.users, self.masked, max(cutoffs), team)
-        found = ranking_metrics(ranking, share_of(self.users, team), self.wanted, cutoffs)
-        sums = team.added("metrics", torch.tensor([values.sum() for values in found.values()], dtype=torch.float64))
+        ranking = rank_share(scorer, self.users, self.masked, max(cutoffs), group)
+        found = ranking_metrics(ranking, share_of(self.users, group), self.wanted, cutoffs)
+        sums = group.added("metrics", torch.tensor([values.sum() for values in found.values()], dtype=torch.float64))
         return dict(zip(found, (sums / len(self.users)).tolist(), strict=True))

@@ -5,9 +5,9 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
-from models.zoo import Kind
-from storage.arrays import NearestItems
-from storage.tables import Embeddings
+from models.model_spec import Kind
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.tables import Embeddings
 
 CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
 

@@ -6,11 +6,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from assets.core.asset_context import Stage
+from assets.core.io_managers import Made
+from assets.core.settings import PARTS, TuningSettings
 from assets.interactions.splits import Parts
-from assets.settings import PARTS, TuningSettings
-from assets.stage import Stage
-from storage.io_managers import Made
-from storage.tables import read_table
+from storage.artifacts.tables import read_table
 
 DAY_MS = 86_400_000
 MOST_DAYS = {"new_core": 90, "monthly": 30}

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import scipy.sparse as sp
 
-from models.closed_form import Blend, Ease, ItemKnn, ZScores
-from models.ranking import Scorer, Vectors
-from storage.models import SavedModel, SavedModels
+from models.ranking.ranking import Scorer, Vectors
+from models.recommenders.item_models import Blend, Ease, ItemKnn, ZScores
+from storage.artifacts.saved_models import SavedModel, SavedModels
 
 PACKED = "part_configs"  # of a blend that holds both of its models itself
 SIDES = ("first", "second")

@@ -16,7 +16,7 @@ import torch
 from open_clip.transform import PreprocessCfg
 
 from models.device import devices_of
-from models.encoders.lanes import Halving, Lane, through_lanes
+from models.encoders.device_scheduler import Halving, Lane, through_lanes
 from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decoded
 from models.encoders.precision import DTYPES, dtype_of
 from models.encoders.weights import UNTRAINED, local_path, require_architecture

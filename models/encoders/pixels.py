@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import Compose, Normalize
 
-from models.encoders.white import on_white
+from models.encoders.white_background import on_white
 from models.errors import ModelError
 
 Batch = Callable[[], list[tuple[str, bytes]]]

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.base.modules import Transformer
 
 from models.device import devices_of
-from models.encoders.lanes import Halving, Lane, through_lanes
+from models.encoders.device_scheduler import Halving, Lane, through_lanes
 from models.encoders.precision import dtype_of
 from models.encoders.weights import local_path
 from models.errors import ModelError

@@ -13,11 +13,11 @@ from assets.evaluation.new_items import NEW_ITEM_METRICS
 from assets.evaluation.report.findings import SENT, Findings, item_frame
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.training.scorers import scorer_of
-from models.explaining import Explainer
-from models.ranking import Scorer, matrix_of
-from models.recommender import Anatomy
-from storage.models import SavedModel, SavedModels
-from storage.pictures import PictureStore
+from models.ranking.ranking import Scorer, matrix_of
+from models.recommenders.explanations import Explainer
+from models.recommenders.recommender import Anatomy
+from storage.artifacts.saved_models import SavedModel, SavedModels
+from storage.images.store import PictureStore
 from storage.schemas import SCHEMAS
 
 # Users 0 … 3 have 3, 1, 2 and 1 items in train; all but user 1 have something in test.

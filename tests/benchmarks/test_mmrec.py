@@ -8,12 +8,12 @@ import pytest
 
 from assets.interactions.splits import TEST, TRAIN, VALIDATION
 from assets.training.held_out import HeldOut
-from benchmarks.lab import Lab
 from benchmarks.mmrec import read_content, read_split
+from benchmarks.published_split import Lab
 from benchmarks.tuned import settings_of
 from models.config import LOSSES, Loss
-from models.ranking import Vectors
-from models.zoo import LEARNED
+from models.model_spec import LEARNED
+from models.ranking.ranking import Vectors
 
 ROWS = "userID\titemID\tx_label\n0\t1\t0\n1\t0\t0\n0\t2\t1\n0\t0\t2\n1\t3\t2\n2\t3\t2\n"
 

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from assets.features.looks import picture_grid
-from assets.inline import inline
+from assets.core.inline import inline
+from assets.features.embedding_preview import picture_grid
 from models.encoders.pixels import Preprocessing, picture_of
-from storage.decoding import FORMATS, MAX_ASPECT, Picture, decoded
-from storage.statuses import RefusedError
+from storage.images.decoding import FORMATS, MAX_ASPECT, Picture, decoded
+from storage.images.statuses import RefusedError
 from tests.fuzz.mutations import mutated
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -11,16 +11,16 @@ from typing import Any
 
 import yaml
 
-from storage.amazon import ITEM_OF, REVIEW_KEYS, TIMES_END, read_items, read_reviews
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
-from storage.fields import MAX_ID_BYTES, MAX_PICTURES, MAX_TEXT_CHARACTERS
-from storage.inflate import BLOCK_BYTES, DAMAGED, STEP_BYTES, TRUNCATED, read_blocks
-from storage.layout import DataRoot, Manifest, Recipe
-from storage.lines import OPEN_ARRAY, read_records
-from storage.partial import Partial, Receipt, State, find_receipt, receipt_path
-from storage.rejects import RAW_CHARACTERS, Rejects
-from storage.seals import sealed
+from storage.files.checksums import sealed
+from storage.limits import MAX_ID_BYTES, MAX_PICTURES, MAX_TEXT_CHARACTERS
+from storage.raw.amazon import ITEM_OF, REVIEW_KEYS, TIMES_END, read_items, read_reviews
+from storage.raw.gzip_reader import BLOCK_BYTES, DAMAGED, STEP_BYTES, TRUNCATED, read_blocks
+from storage.raw.lines import OPEN_ARRAY, read_records
+from storage.raw.partial import Partial, Receipt, State, find_receipt, receipt_path
+from storage.raw.rejects import RAW_CHARACTERS, Rejects
 from tests.fuzz.mutations import line_of, mutated, odd
 from tests.fuzz.web import Shards, Urls
 

@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 from yarl import URL
 
-from storage.embedding_store import publish_shard, read_shards
-from storage.fields import MAX_URL_CHARACTERS
-from storage.statuses import RefusedError
-from storage.web import is_on_the_web, redirected, require_allowed, url_of
+from storage.embeddings.store import publish_shard, read_shards
+from storage.images.statuses import RefusedError
+from storage.images.url_policy import is_on_the_web, redirected, require_allowed, url_of
+from storage.limits import MAX_URL_CHARACTERS
 from tests.fuzz.mutations import mutated
 
 URLS = (

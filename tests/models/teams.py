@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from torch import multiprocessing
 
-import models.trainer
+import models.training.trainer
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.training.held_out import HeldOut
 from models.config import RecommenderConfig, TrainerConfig
-from models.fitting import Content, TrainSet, fit
-from models.fusion import Modality
-from models.propagation import normalised_adjacency
-from models.ranking import Vectors
-from models.team import ALONE, Alone, Team, joined
-from models.zoo import LEARNED
+from models.distributed.launching import join_processes
+from models.distributed.process_group import ProcessGroup
+from models.model_spec import LEARNED
+from models.ranking.ranking import Vectors
+from models.recommenders.fusion import Modality
+from models.recommenders.propagation import normalised_adjacency
+from models.training.build_and_fit import Content, TrainSet, fit
+from models.training.single_process import SINGLE_PROCESS, SingleProcess
 
 USERS, ITEMS, DIM, STEPS = 60, 50, 16, 50
 VISUAL_DIM, TEXTUAL_DIM = 12, 20
@@ -72,11 +74,11 @@ def configured(case: Case, **given: Any) -> tuple[RecommenderConfig, TrainerConf
     return RecommenderConfig.model_validate(values), TrainerConfig.model_validate(values)
 
 
-def run(case: Case, team: Alone = ALONE, **given: Any) -> dict[str, Any]:
+def run(case: Case, group: SingleProcess = SINGLE_PROCESS, **given: Any) -> dict[str, Any]:
     """The losses of all steps, the last weights and vectors, and validation by every metric."""
     made_of, config = configured(case, **{"max_epochs": STEPS // 5, "evaluate_every": STEPS // 5} | given)
     losses: list[float] = []
-    original, held_out = models.trainer.objective_of, HeldOut.of(parts(), VALIDATION)
+    original, held_out = models.training.trainer.objective_of, HeldOut.of(parts(), VALIDATION)
     metrics: dict[tuple[str, int], float] = {}
 
     def recording(*asked: Any) -> Callable[..., Any]:
@@ -90,23 +92,23 @@ def run(case: Case, team: Alone = ALONE, **given: Any) -> dict[str, Any]:
         return step
 
     def validate(user: np.ndarray, item: np.ndarray) -> float:
-        metrics.update(held_out.means(Vectors(user, item, made_of.score), team=team))
+        metrics.update(held_out.means(Vectors(user, item, made_of.score), group=group))
         return metrics["ndcg", 20]
 
-    models.trainer.objective_of = recording  # type: ignore[assignment]
+    models.training.trainer.objective_of = recording  # type: ignore[assignment]
     try:
-        model, history = fit(made_of, config, train_set(), validate, team=team)
+        model, history = fit(made_of, config, train_set(), validate, group=group)
     finally:
-        models.trainer.objective_of = original
+        models.training.trainer.objective_of = original
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}
-    curve, sent = history.model_dump(exclude={"seconds"}), dict(team.sent) if isinstance(team, Team) else {}
+    curve, sent = history.model_dump(exclude={"seconds"}), dict(group.sent) if isinstance(group, ProcessGroup) else {}
     return {"losses": losses, "weights": weights, "metrics": metrics, "curve": curve, "sent": sent}
 
 
 def begun(
     folder: Path, size: int, job: Callable[..., Any], *given: Any, timeout_s: float = 60
 ) -> tuple[list[Any], Any]:
-    """The processes of a team that run `job(team, *given)`, and the queue of (rank, what it returns)."""
+    """The processes of a group that run `job(group, *given)`, and the queue of (rank, what it returns)."""
     context = multiprocessing.get_context("spawn")
     queue, store = context.Queue(), (folder / f"store-{size}").as_uri()
     places = [(store, rank_, size, timeout_s) for rank_ in range(size)]
@@ -118,12 +120,12 @@ def begun(
 
 def take_part(queue: Any, place: tuple[str, int, int, float], job: Callable[..., Any], given: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
-    with joined(*place) as team:
-        queue.put((team.rank, job(team, *given)))
+    with join_processes(*place) as group:
+        queue.put((group.rank, job(group, *given)))
 
 
 def in_team(folder: Path, size: int, job: Callable[..., Any], *given: Any) -> list[Any]:
-    """What `job(team, *given)` returns in every process of a team, by rank."""
+    """What `job(group, *given)` returns in every process of a group, by rank."""
     members, queue = begun(folder, size, job, *given)
     found = dict(queue.get(timeout=120) for _ in members)
     for member in members:

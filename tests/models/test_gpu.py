@@ -8,12 +8,12 @@ import torch
 
 from models.config import RecommenderConfig, TrainerConfig
 from models.encoders.clip import ImageEncoder
-from models.fitting import Content, TrainSet, fit
-from models.fusion import Modality
-from models.item_graph import nearest_items
-from models.propagation import normalised_adjacency
+from models.recommenders.fusion import Modality
+from models.recommenders.item_graph import nearest_items
+from models.recommenders.propagation import normalised_adjacency
+from models.training.build_and_fit import Content, TrainSet, fit
 from tests.models.photos import SOME, batches_of, centred_cosine, photos
-from tests.models.test_trainer import Kept, camp_auc, two_camps
+from tests.models.training.test_trainer import Kept, camp_auc, two_camps
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 MODELS = {

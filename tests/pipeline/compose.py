@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 
 FILE = PROJECT_ROOT / "deploy" / "compose.yaml"
 VARIABLE = re.compile(r"\$(?:\$|\{(\w+)(?::([-?])([^}]*))?\})")

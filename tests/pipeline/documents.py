@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 
 DOCS = PROJECT_ROOT / "docs"
 PAGES = sorted(path.name for path in DOCS.glob("*.md"))

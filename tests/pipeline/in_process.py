@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 
 from pipeline.definitions import assemble
+from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Catalogue, load_catalogue
-from storage.layout import DataRoot
 
 
 class Pipeline:

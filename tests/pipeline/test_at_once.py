@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 
 TEN = [f"shop_{number}" for number in range(10)]
 COUNT = """
@@ -50,7 +50,7 @@ def test_ten_at_once_make_a_home_and_ten_runs_at_once_succeed(tmp_path: Path) ->
         failed = [log for process, log in zip(started, logs, strict=True) if process.wait() != 0]
         assert not failed, failed[0].read_text()[-3000:]
 
-    at_once([["pipeline.commands", "home"]] * len(TEN))
+    at_once([["pipeline.cli.commands", "home"]] * len(TEN))
     materialize = ["dagster", "asset", "materialize", "-m", "pipeline.definitions", "--select", "raw_reviews"]
     at_once([[*materialize, "--partition", name] for name in TEN])
     counted = subprocess.run([sys.executable, "-c", COUNT], env=environment, capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 
 
 @pytest.mark.process

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
-from pipeline.commands import main
+from pipeline.cli.commands import main
 from pipeline.tags import PARTITION
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.in_process import Pipeline
 
 PROJECT = Path(__file__).parents[2]
@@ -35,7 +35,7 @@ class Ended(NamedTuple):
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Ended]:
-    """Run `python -m pipeline.commands` with these arguments and this environment, in this process."""
+    """Run `python -m pipeline.cli.commands` with these arguments and this environment, in this process."""
 
     def run(*arguments: str, **environment: str | Path) -> Ended:
         capsys.readouterr()
@@ -134,9 +134,9 @@ def test_check_lets_the_sample_pass(command: Command) -> None:
 
 @pytest.mark.process
 def test_a_process_of_its_own_says_the_same() -> None:
-    well = python("-m", "pipeline.commands", "check", "sample")
+    well = python("-m", "pipeline.cli.commands", "check", "sample")
     assert (well.returncode, well.stdout, well.stderr) == (0, "", "")
-    ended = python("-m", "pipeline.commands", "check", "smaple")
+    ended = python("-m", "pipeline.cli.commands", "check", "smaple")
     told = "Dataset smaple: there is no dataset 'smaple' in the catalogue; the closest to it: sample.\n"
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", told)
 
@@ -152,7 +152,7 @@ def test_a_catalogue_that_is_no_yaml_is_one_sentence(command: Command, tmp_path:
 def test_several_at_once_prepare_one_home(tmp_path: Path) -> None:
     environment = os.environ | {"DAGSTER_HOME": str(tmp_path / "home")}
     started = [
-        subprocess.Popen([sys.executable, "-m", "pipeline.commands", "home"], cwd=PROJECT, env=environment)
+        subprocess.Popen([sys.executable, "-m", "pipeline.cli.commands", "home"], cwd=PROJECT, env=environment)
         for _ in range(4)
     ]
     assert [process.wait() for process in started] == [0] * 4
@@ -181,7 +181,7 @@ def test_why_tells_a_run_that_never_began_from_one_that_recorded_no_reason(comma
 @pytest.mark.process
 def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path) -> None:
     where = {"DAGSTER_HOME": tmp_path / "home", "REC_DATA": tmp_path / "data"}
-    assert python("-m", "pipeline.commands", "home", **where).returncode == 0
+    assert python("-m", "pipeline.cli.commands", "home", **where).returncode == 0
 
     def run(dataset: str) -> subprocess.CompletedProcess[str]:
         selection = ["--select", "*report", "--partition", dataset]
@@ -190,7 +190,7 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
     ended = run("quick")
     assert ended.returncode == 0, ended.stderr[-2000:]
     assert "reviews quick: 9," in ended.stderr  # progress is seen in the terminal
-    shown = python("-m", "pipeline.commands", "show", "quick", **where)
+    shown = python("-m", "pipeline.cli.commands", "show", "quick", **where)
     assert shown.returncode == 0, shown.stderr
     assert "Leaderboard of quick" in shown.stdout
     assert "gated_lightgcn" in shown.stdout
@@ -199,7 +199,7 @@ def test_a_run_by_the_dagster_command_line_and_what_is_said_of_it(tmp_path: Path
 
     failed = run("empty")
     assert failed.returncode != 0
-    said = python("-m", "pipeline.commands", "why", "empty", **where)
+    said = python("-m", "pipeline.cli.commands", "why", "empty", **where)
     assert said.returncode == 1
     assert said.stderr == (
         "Dataset empty: the file of 'reviews', empty.jsonl, holds not one review in the format amazon2023; "

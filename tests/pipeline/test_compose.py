@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.compose import FILE, command_of, services
 
 SECRET = {"DAGSTER_POSTGRES_PASSWORD": "the secret"}

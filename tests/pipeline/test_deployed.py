@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.compose import command_of, environment_of, health_of, services
 from tests.pipeline.ports import free_ports
 from tests.pipeline.postgres import Postgres, find_programs, postgres

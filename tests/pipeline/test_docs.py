@@ -19,9 +19,9 @@ from dagster import DagsterInvalidConfigError
 from dagster._cli import asset as dagster_asset
 from torch.distributed.run import get_args_parser
 
-from assets.training import shared
+from assets.training import distributed
 from pipeline.definitions import defs
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.documents import DOCS, PAGES, Block, blocks_of
 
 TEST = re.compile(r"`(tests/[\w/]+\.py(?:::\w+)+)`")
@@ -51,11 +51,11 @@ def test_a_command_is_one_that_its_program_takes(
             assert_targets([word for word in given if "=" not in word])
         case "dagster", ["asset", "materialize", *rest]:
             assert_materializes(page, rest, monkeypatch)
-        case "python", ["-m", "assets.training.shared", *rest]:
+        case "python", ["-m", "assets.training.distributed", *rest]:
             assert_trains(rest, monkeypatch)
         case "torchrun", _:
             parsed = get_args_parser().parse_args(given)
-            assert (parsed.module, parsed.training_script) == (True, "assets.training.shared")
+            assert (parsed.module, parsed.training_script) == (True, "assets.training.distributed")
             assert_trains(parsed.training_script_args, monkeypatch)
         case "python", ["-m", module, *_]:
             assert find_spec(module)
@@ -94,7 +94,7 @@ def own_datasets(page: str) -> set[str]:
 def assert_trains(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """The trainer of several processes takes these words."""
     monkeypatch.setattr(sys, "argv", ["shared", *given])
-    assert shared.arguments().model
+    assert distributed.arguments().model
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def assert_trains(given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
         ([*MATERIALIZE, "--select", "nothing", "--partition", "sample"], AssertionError),
         ([*MATERIALIZE, "--select", "splits", "--partition", "smaple"], AssertionError),
         ([*MATERIALIZE, "--select", "splits", "--partition", "sample", *WRONG], DagsterInvalidConfigError),
-        ([".venv/bin/torchrun", "--nproc", "two", "-m", "assets.training.shared"], SystemExit),
-        ([".venv/bin/python", "-m", "assets.training.shared", "--dataset", "sample", "--modle", "x"], SystemExit),
+        ([".venv/bin/torchrun", "--nproc", "two", "-m", "assets.training.distributed"], SystemExit),
+        ([".venv/bin/python", "-m", "assets.training.distributed", "--dataset", "sample", "--modle", "x"], SystemExit),
         ([".venv/bin/python", "-m", "benchmarks.no_such"], AssertionError),
         (["apt", "install"], AssertionError),
     ],

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.documents import PAGES, blocks_of
 from tests.pipeline.in_process import Pipeline
 

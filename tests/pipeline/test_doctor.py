@@ -10,9 +10,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline.doctor import cause_of_death, diagnose
+from pipeline.runs.doctor import cause_of_death, diagnose
 from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN
-from storage.layout import PROJECT_ROOT, DataRoot
+from storage.artifacts.data_root import DataRoot
+from storage.environment import PROJECT_ROOT
 from tests.pipeline.in_process import Pipeline
 
 POOL = "one_at_a_time"
@@ -20,9 +21,9 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import dagster as dg
-from pipeline.presence import presence
+from pipeline.runs.run_lock import presence
 from storage.catalogue import load_catalogue
-from storage.layout import DataRoot
+from storage.artifacts.data_root import DataRoot
 
 TOYS = dg.StaticPartitionsDefinition(["sample"])
 

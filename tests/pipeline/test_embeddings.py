@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage.publish import sha256_of
-from storage.tables import read_table
+from storage.artifacts.tables import read_table
+from storage.files.atomic import sha256_of
 from tests.pipeline.in_process import Pipeline, failures
 
 PROJECT = Path(__file__).parents[2]
@@ -28,11 +28,11 @@ import json, os, signal, sys
 from pathlib import Path
 from models.encoders.clip import ImageEncoder
 from models.encoders.sbert import TextEncoder
-from storage import embedding_store
+from storage.embeddings import store
 from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, settings, die_after = sys.argv[1], sys.argv[2], json.loads(sys.argv[3]), int(sys.argv[4])
-embedding_store.SHARD_ROWS = 32
+store.SHARD_ROWS = 32
 count = 0
 
 def counted(kind):
@@ -141,11 +141,11 @@ with dg.DagsterInstance.get() as instance:
             [sys.executable, *arguments], cwd=PROJECT, env=environment, capture_output=True, text=True
         )
 
-    assert ran("-m", "pipeline.commands", "home").returncode == 0
-    idle = ran("-m", "pipeline.commands", "collect")
+    assert ran("-m", "pipeline.cli.commands", "home").returncode == 0
+    idle = ran("-m", "pipeline.cli.commands", "collect")
     assert idle.stdout == "0 vectors deleted (0 bytes), 0 kept.\n", idle.stderr
     run_id = ran("-c", script).stdout.strip()
-    refused = ran("-m", "pipeline.commands", "collect")
+    refused = ran("-m", "pipeline.cli.commands", "collect")
     assert refused.returncode == 1
     assert refused.stderr.startswith(f"Nothing was collected: run {run_id} is live;")
 

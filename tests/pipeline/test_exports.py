@@ -13,11 +13,11 @@ import pytest
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
 from benchmarks.mmrec import read_content, read_split
-from models.fusion import Modality
-from models.ranking import Vectors, matrix_of, rank
-from models.zoo import BEST_MODEL
-from storage.models import read_models
-from storage.tables import read_embeddings, read_table
+from models.model_spec import BEST_MODEL
+from models.ranking.ranking import Vectors, matrix_of, rank
+from models.recommenders.fusion import Modality
+from storage.artifacts.saved_models import read_models
+from storage.artifacts.tables import read_embeddings, read_table
 from tests.pipeline.in_process import Pipeline, failures
 
 EXPORTS = ("mmrec_export", "recbole_export", "vectors_export")

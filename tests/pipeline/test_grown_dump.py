@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 
 from assets.interactions.splits import TRAIN, Parts
+from storage.artifacts.saved_models import SavedModels, read_models
+from storage.artifacts.tables import read_table
 from storage.catalogue import load_catalogue
-from storage.models import SavedModels, read_models
-from storage.sample import SampleSize, write_sample
-from storage.tables import read_table
+from storage.raw.sample import SampleSize, write_sample
 from tests.pipeline.in_process import Pipeline, failures
 
 SETTINGS = {

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import scipy.sparse as sp
 
-from assets.checks import graph_of_train_alone, looks_ahead
-from pipeline.catch_up import out_of_date
-from storage.generations import failed_tables, find_previous, restore_previous
+from assets.checks.table_checks import graph_of_train_alone, looks_ahead
+from pipeline.cli.stale_assets import out_of_date
+from storage.artifacts.previous_version import failed_tables, find_previous, restore_previous
 from tests.pipeline.in_process import Pipeline, failures
 
 FEWER = {"raw_reviews": {"sample_users": 150}, "raw_metadata": {"sample_users": 150}}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.instance import POSTGRES, initialise, instance_settings
+from pipeline.cli.instance import POSTGRES, initialise, instance_settings
+from storage.environment import PROJECT_ROOT
 from storage.errors import InputError
-from storage.layout import PROJECT_ROOT
 from tests.pipeline.postgres import Postgres, find_programs, postgres
 
 DEPLOY = PROJECT_ROOT / "deploy"
@@ -30,7 +30,7 @@ def server() -> Iterator[Postgres]:
 
 def make_home(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     given = os.environ | environment | {"DAGSTER_HOME": str(folder)}
-    command = [sys.executable, "-m", "pipeline.commands", "home"]
+    command = [sys.executable, "-m", "pipeline.cli.commands", "home"]
     return subprocess.run(command, cwd=PROJECT_ROOT, env=given, capture_output=True, text=True)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.definitions import defs
 from pipeline.jobs import daily_freshness, monthly_refresh, weekly_check
-from storage.layout import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
 from tests.pipeline.in_process import Pipeline
 
 MONDAY = datetime(2026, 11, 23, 3, tzinfo=UTC)
@@ -66,7 +66,7 @@ def test_a_report_is_stale_when_it_is_older_than_its_dataset_says(
         most,  # type: ignore[index]
     )
     result = pipeline.definitions.resolve_job_def("freshness").execute_in_process(
-        partition_key="sample", instance=pipeline.instance
+        partition_key="sample", instance=pipeline.cli.instance
     )
     (found,) = result.get_asset_check_evaluations()
     assert found.passed is fresh

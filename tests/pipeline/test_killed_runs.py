@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from storage.layout import PROJECT_ROOT, DataRoot, Manifest
-from storage.tables import read_table
+from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.tables import read_table
+from storage.environment import PROJECT_ROOT
 
 POINTS, SEED = 12, 20261125
 TIMED = ("seconds", "train_s", "tune_s", "eval_s")  # what no two runs share
@@ -23,7 +24,7 @@ import os, signal, sys
 from pathlib import Path
 import dagster as dg
 from tests.pipeline.in_process import Pipeline, failures
-from pipeline.doctor import diagnose
+from pipeline.runs.doctor import diagnose
 
 root, home, die_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 count = 0
@@ -39,8 +40,8 @@ def on_event(event, given):
 
 if __name__ == "__main__":
     pipeline = Pipeline(Path(root))
-    pipeline.instance = dg.DagsterInstance.from_config(home)
-    for said in diagnose(pipeline.instance, pipeline.root):
+    pipeline.cli.instance = dg.DagsterInstance.from_config(home)
+    for said in diagnose(pipeline.cli.instance, pipeline.root):
         print("doctor:", said)
     sys.addaudithook(on_event)
     result = pipeline.run("quick", "*")

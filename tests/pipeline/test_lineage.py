@@ -10,18 +10,18 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from assets.evaluation.judge import Bench, judge
+from assets.evaluation.evaluate import Bench, judge
 from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
-from models.zoo import BEST_MODEL, LEARNED, NAMES
-from storage.models import SavedModels, read_models
-from storage.publish import sha256_of
-from storage.releases import Pointer, find_pointer, roll_back
-from storage.sample import UNSEEN_ITEMS, SampleItem, SampleSize, planted_items
+from models.model_spec import BEST_MODEL, LEARNED, NAMES
+from storage.artifacts.releases import Pointer, find_pointer, roll_back
+from storage.artifacts.saved_models import SavedModels, read_models
+from storage.artifacts.tables import facts_of, read_embeddings, read_table, write_table
+from storage.files.atomic import sha256_of
+from storage.raw.sample import UNSEEN_ITEMS, SampleItem, SampleSize, planted_items
 from storage.schemas import SCHEMA_VERSION
-from storage.tables import facts_of, read_embeddings, read_table, write_table
 from tests.pipeline.in_process import Pipeline, failures
 
 USERS, ITEMS = 400, 200  # of the sample, as the catalogue of the tests says
@@ -142,7 +142,7 @@ def test_the_second_run_trains_and_encodes_nothing(
 
     monkeypatch.setattr("models.encoders.clip.ImageEncoder.encode", paid)
     monkeypatch.setattr("models.encoders.sbert.TextEncoder.encode", paid)
-    monkeypatch.setattr("models.trainer.train", paid)
+    monkeypatch.setattr("models.training.trainer.train", paid)
     pipeline = sample.copy(tmp_path)
     before = {asset: sample.root.manifest(asset, "sample").data_version for asset in LINEAGE}
     result = pipeline.run("sample")

@@ -21,13 +21,14 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from assets.core.io_managers import ArraysIOManager, ModelsIOManager, PublishingIOManager, TablesIOManager
 from models.encoders.clip import ImageEncoder
 from models.errors import ModelError
-from storage.arrays import NearestItems
-from storage.io_managers import ArraysIOManager, ModelsIOManager, PublishingIOManager, TablesIOManager
-from storage.layout import PROJECT_ROOT, DataRoot, Manifest, Recipe
-from storage.models import CONFIG, INDEX, WEIGHTS, FileCheckpoint, SavedModels
-from storage.publish import sha256_of
+from storage.artifacts.arrays import NearestItems
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.saved_models import CONFIG, INDEX, WEIGHTS, FileCheckpoint, SavedModels
+from storage.environment import PROJECT_ROOT
+from storage.files.atomic import sha256_of
 from tests.pipeline.source_rules import broken_rules
 
 PACKAGES = ("assets", "benchmarks", "models", "pipeline", "storage")

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
-from assets.compute import Compute
+from assets.core.compute import Compute
 from pipeline.definitions import assemble
-from storage.layout import PROJECT_ROOT, DataRoot
-from storage.publish import sha256_of
+from storage.artifacts.data_root import DataRoot
+from storage.environment import PROJECT_ROOT
+from storage.files.atomic import sha256_of
 from tests.pipeline.cluster import cluster_of, wait_until, working
 from tests.pipeline.in_process import Pipeline, failures
 
@@ -31,19 +32,19 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from assets.cluster import on_cluster
-from assets.compute import Compute
-from assets.features.on_ray import encode_pictures
-from assets.settings import ImageEncoderSettings
-from storage.embedding_store import EmbeddingStore
-from storage.layout import DataRoot
-from storage.pictures import PictureStore
+from assets.core.ray_cluster import on_cluster
+from assets.core.compute import Compute
+from assets.features.ray_embedding import encode_pictures
+from assets.core.settings import ImageEncoderSettings
+from storage.embeddings.store import EmbeddingStore
+from storage.artifacts.data_root import DataRoot
+from storage.images.store import PictureStore
 
 address, folder, lines = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 IDENTITY = {"encoder": "of this test"}
 
 def counting(work, lines, shares):
-    import assets.features.on_ray as on_ray
+    import assets.features.ray_embedding as on_ray
 
     class Counted(on_ray.PictureEncoder):
         def __call__(self, rows):

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from pipeline.definitions import assemble
+from storage.artifacts.tables import read_table
 from storage.catalogue import load_catalogue
-from storage.tables import read_table
 from tests.pipeline.in_process import Pipeline, failures
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import serve
-from storage.layout import PROJECT_ROOT, DataRoot
-from storage.publish import publish_bytes
+from pipeline.cli import serve
+from storage.artifacts.data_root import DataRoot
+from storage.environment import PROJECT_ROOT
+from storage.files.atomic import publish_bytes
 from tests.pipeline.in_process import Pipeline, failures
 from tests.pipeline.ports import free_ports
 from tests.pipeline.test_lineage import LINEAGE, PAID_FOR
@@ -27,7 +28,7 @@ def url(s3: S3Server) -> str:
 
 def command(url: str, work: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"REC_DATA": url, "REC_WORK": str(work), "DAGSTER_HOME": str(work / "home")}
-    line = [sys.executable, "-m", "pipeline.commands", *arguments]
+    line = [sys.executable, "-m", "pipeline.cli.commands", *arguments]
     return subprocess.run(line, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True)
 
 
@@ -109,7 +110,7 @@ def test_another_machine_pays_for_nothing_and_shows_the_report(
     assert result.success, failures(result)
     monkeypatch.setattr("models.encoders.clip.ImageEncoder.encode", paid)
     monkeypatch.setattr("models.encoders.sbert.TextEncoder.encode", paid)
-    monkeypatch.setattr("models.trainer.train", paid)
+    monkeypatch.setattr("models.training.trainer.train", paid)
     other = Pipeline(DataRoot.at(url, tmp_path / "other"))
     result = other.run("quick")
     assert result.success, failures(result)

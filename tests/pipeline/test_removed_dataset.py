@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.definitions import assemble
 from storage.catalogue import Catalogue, load_catalogue
-from storage.layout import PROJECT_ROOT
-from storage.publish import sha256_of
+from storage.environment import PROJECT_ROOT
+from storage.files.atomic import sha256_of
 from tests.pipeline.in_process import Pipeline, failures
 
 SMALL = {"raw_reviews": {"sample_users": 60, "sample_items": 60}}
@@ -43,7 +43,7 @@ def test_the_command_line_refuses_it_before_anything_is_paid_for(tmp_path: Path)
     catalogue = tmp_path / "mine.yaml"
     catalogue.write_text('datasets: {sample: {format: amazon2023, reviews: "sample:", metadata: "sample:"}}\n')
     ended = subprocess.run(
-        [sys.executable, "-m", "pipeline.commands", "check", "quick"],
+        [sys.executable, "-m", "pipeline.cli.commands", "check", "quick"],
         cwd=PROJECT_ROOT,
         env=os.environ | {"REC_DATASETS": str(catalogue)},
         capture_output=True,

@@ -17,12 +17,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.catch_up import out_of_date
+from pipeline.cli.stale_assets import out_of_date
 from pipeline.definitions import assemble
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.tables import read_table
 from storage.catalogue import load_catalogue
-from storage.layout import PROJECT_ROOT, DataRoot
-from storage.sample import SampleSize, write_sample
-from storage.tables import read_table
+from storage.environment import PROJECT_ROOT
+from storage.raw.sample import SampleSize, write_sample
 
 SHOP = "sample"  # the name of a partition that the tests' catalogue has, with files of its own
 SETTINGS = {

@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from assets.dataset import DATASETS
+from assets.core.asset_decorator import DATASETS
 from pipeline.definitions import defs
 from pipeline.sensors import Cursor, new_dumps
 

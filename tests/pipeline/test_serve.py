@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from assets.evaluation.address import report_port, report_url
-from pipeline.serve import ReportServer, serve_reports
+from assets.evaluation.report_address import report_port, report_url
+from pipeline.cli.serve import ReportServer, serve_reports
 from storage.errors import InputError
 from tests.pipeline.ports import free_ports
 
@@ -104,7 +104,7 @@ def test_what_ends_it_ends_everything_that_it_started(number: signal.Signals, tm
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
         "time.sleep(600)\n"
     )
-    script = "import sys; from pipeline.serve import run_dagster; sys.exit(run_dagster([]))"
+    script = "import sys; from pipeline.cli.serve import run_dagster; sys.exit(run_dagster([]))"
     environment = os.environ | {"PYTHONPATH": f"{PROJECT}"}
     code = f"import os; os.environ['PYTHONPATH'] = {str(tmp_path)!r}; {script}"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, env=environment)

@@ -8,14 +8,14 @@ import pandas as pd
 import pytest
 
 from assets.interactions.splits import EVERY_PART, TRAIN, Parts
-from models.ranking import matrix_of
-from models.zoo import NAMES
-from pipeline.mending import rows_of_unavailable
+from models.model_spec import NAMES
+from models.ranking.ranking import matrix_of
+from pipeline.cli.recover import rows_of_unavailable
+from storage.artifacts.releases import find_pointer
+from storage.artifacts.saved_models import read_models
+from storage.artifacts.tables import read_table
 from storage.catalogue import Catalogue
 from storage.errors import InputError
-from storage.models import read_models
-from storage.releases import find_pointer
-from storage.tables import read_table
 from tests.pipeline.in_process import Pipeline, failures
 
 SERVE = "key:model_choice or key:served_model or key:new_item_model or key:current or key:recommendations"
@@ -259,7 +259,7 @@ def test_where_mixing_cannot_be_measured_the_rest_is_and_the_reason_is_kept(
     def too_small(*_: object) -> list[dict[str, object]]:
         raise InputError("nobody has a test item among those that are not held out")
 
-    monkeypatch.setattr("assets.evaluation.mixing.mixed_rows", too_small)
+    monkeypatch.setattr("assets.evaluation.new_item_mixing.mixed_rows", too_small)
     pipeline = sample.copy(tmp_path)
     result = pipeline.run("sample", "key:new_item_recall", {"new_item_recall": {"force": True}})
     assert result.success, failures(result)

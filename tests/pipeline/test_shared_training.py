@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets.cluster import Shares
-from assets.compute import Compute
-from assets.training import shared
-from assets.training.fit import on_processors
-from assets.training.warm import KEYS
+from assets.core.compute import Compute
+from assets.core.ray_cluster import Shares
+from assets.training import distributed
+from assets.training.fit_one import on_processors
+from assets.training.warm_start import KEYS
 from models.config import RecommenderConfig, TrainerConfig
 from pipeline.definitions import assemble
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.saved_models import SavedModel, read_model, read_models
+from storage.environment import PROJECT_ROOT
 from storage.errors import InputError
-from storage.layout import PROJECT_ROOT, DataRoot
-from storage.models import SavedModel, read_model, read_models
 from tests.pipeline.in_process import Pipeline, failures
 
 MODEL = "gated_lightgcn"
@@ -78,7 +79,7 @@ def launched(data: Path, launcher: list[str], out: Path, *more: str) -> subproce
     )
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "assets.training.shared"]
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "assets.training.distributed"]
 
 
 def assert_made(done: subprocess.CompletedProcess[str], out: Path, alone: SavedModel) -> None:
@@ -102,14 +103,14 @@ def test_what_cannot_be_trained_is_told_in_one_sentence(data: Path, tmp_path: Pa
     done = launched(data, TORCHRUN, tmp_path, "--config", '{"dim": 15}')
     assert done.returncode != 0
     assert f"{MODEL} of sample: 2 processes cannot share the 15 dimensions of user_id.weight equally." in done.stderr
-    done = launched(data, ["-m", "assets.training.shared"], tmp_path)
+    done = launched(data, ["-m", "assets.training.distributed"], tmp_path)
     assert done.stderr.splitlines()[-1] == "begin it by torchrun, or with --ray"
 
 
 @pytest.mark.ray
 def test_ray_train_trains_what_the_asset_does(data: Path, alone: SavedModel, tmp_path: Path) -> None:
     out = Path(os.path.relpath(tmp_path, PROJECT_ROOT))  # workers of Ray have folders of their own
-    assert_made(launched(data, ["-m", "assets.training.shared", "--ray", "2"], out), tmp_path, alone)
+    assert_made(launched(data, ["-m", "assets.training.distributed", "--ray", "2"], out), tmp_path, alone)
 
 
 def test_nothing_is_trained_on_what_failed_a_check(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +120,7 @@ def test_nothing_is_trained_on_what_failed_a_check(data: Path, tmp_path: Path, m
     monkeypatch.setenv("REC_DATA", str(root.root))
     given = argparse.Namespace(dataset="sample", model=MODEL, loss="bpr", seed=0, config={}, out=tmp_path)
     with pytest.raises(InputError, match=r"^splits has failed its check splits_complete, and nothing is built on it"):
-        shared.task_of(given)
+        distributed.task_of(given)
 
 
 def test_processes_share_a_training_on_processors_alone() -> None:
@@ -130,9 +131,9 @@ def test_processes_share_a_training_on_processors_alone() -> None:
 
 def test_more_processes_than_a_cluster_has_processors_for_are_refused(tmp_path: Path) -> None:
     recipe = {"made_of": RecommenderConfig(), "training": TrainerConfig()}
-    task = shared.Task(root=tmp_path, dataset="sample", model=MODEL, out=tmp_path, **recipe)
+    task = distributed.Task(root=tmp_path, dataset="sample", model=MODEL, out=tmp_path, **recipe)
     with pytest.raises(InputError, match=r"^4 processes were asked for, and the Ray cluster has 2 processors$"):
-        next(shared.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))
+        next(distributed.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))
 
 
 @pytest.mark.ray

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from storage.layout import PROJECT_ROOT
-from storage.publish import sha256_of
+from storage.environment import PROJECT_ROOT
+from storage.files.atomic import sha256_of
 from tests.pipeline.in_process import Pipeline
 
 # Runs one asset in a process of its own, counts the epochs that it trains, and kills it after some.
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-import models.trainer
+import models.training.trainer
 from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
 few = {"force": True, "max_epochs": 14, "evaluate_every": 5}
 more = {"tuning_trials": 1} if asset == "tuning" else {}
-count, one_epoch = 0, models.trainer._epoch
+count, one_epoch = 0, models.training.trainer._epoch
 
 def counting(*given):
     global count
@@ -32,7 +32,7 @@ def counting(*given):
     count += 1
     return one_epoch(*given)
 
-models.trainer._epoch = counting
+models.training.trainer._epoch = counting
 result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: few | more})
 assert result.success, failures(result)
 print("epochs", count)

@@ -81,11 +81,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         "PYTHONPATH": str(PROJECT),
     }
     python = [sys.executable, "-W", "ignore", "-m"]
-    subprocess.run([*python, "pipeline.commands", "home"], cwd=PROJECT, env=environment, check=True)
+    subprocess.run([*python, "pipeline.cli.commands", "home"], cwd=PROJECT, env=environment, check=True)
     select = ["asset", "materialize", "-m", "pipeline.definitions", "--select", "*splits", "--partition", "sample"]
     made = subprocess.run([*python, "dagster", *select], cwd=PROJECT, env=environment, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr[-2000:]
-    command = [*python, "pipeline.serve", "--workspace", "workspace.yaml", "--port", str(ui)]
+    command = [*python, "pipeline.cli.serve", "--workspace", "workspace.yaml", "--port", str(ui)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=PROJECT, env=environment, stdout=log, stderr=log)
     try:

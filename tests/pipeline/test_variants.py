@@ -5,12 +5,12 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from pipeline import commands
+from pipeline.cli import commands
 from pipeline.definitions import defs
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.releases import find_pointer
+from storage.artifacts.variants import figures, find_variants, forget, keep_last, variant_name
 from storage.errors import InputError
-from storage.layout import DataRoot
-from storage.releases import find_pointer
-from storage.variants import figures, find_variants, forget, keep_last, variant_name
 from tests.pipeline.in_process import Pipeline, failures
 
 TRIAL = {"gated_lightgcn": {"dim": 16}, "recommendations": {"top_k": 7}}
@@ -61,7 +61,7 @@ def test_the_variant_has_what_its_settings_change_and_reads_the_rest(tried: Pipe
         assert Path(made.path).parts[1].startswith(f"sample@{own.variant}")
     for asset in ("reviews", "splits", "tuning", "lightgcn", "ease"):
         assert own.manifest(asset, "sample") == tried.root.manifest(asset, "sample")
-    from storage.tables import read_table
+    from storage.artifacts.tables import read_table
 
     lists = read_table(own.artefact(own.manifest("recommendations", "sample"))).to_pandas()
     assert lists.groupby("user_id").size().unique().tolist() == [7]

@@ -15,10 +15,10 @@ from typing import Any
 
 from PIL import Image
 
-from storage.attempts import Attempts
-from storage.client import FetchLimits
-from storage.fetch import Fetched, Source, Wanted, fetch_pictures
-from storage.pictures import PictureStore
+from storage.images.attempts import Attempts
+from storage.images.client import FetchLimits
+from storage.images.fetch import Fetched, Source, Wanted, fetch_pictures
+from storage.images.store import PictureStore
 from storage.progress import Progress
 
 LIMITS = FetchLimits(

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from storage import catalogue as module
+from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Catalogue, load_catalogue
-from storage.environment import path_named
+from storage.environment import PROJECT_ROOT, path_named
 from storage.errors import InputError
-from storage.layout import PROJECT_ROOT, DataRoot
 
 LAB = "https://mcauleylab.ucsd.edu/public_datasets/data"
 SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"

@@ -9,18 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assets.training import tune
-from storage.attempts import Attempts
-from storage.embedding_store import EmbeddingStore
+from assets.training import search
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.history import Run, append_run, read_history
+from storage.artifacts.saved_models import FileCheckpoint
+from storage.embeddings.store import EmbeddingStore
 from storage.errors import InputError
-from storage.history import Run, append_run, read_history
-from storage.layout import DataRoot, Manifest, Recipe
-from storage.models import FileCheckpoint
-from storage.partial import Receipt, find_receipt, receipt_path
-from storage.pictures import PictureStore
-from storage.publish import publish_bytes, sha256_of
-from storage.rejects import RejectCounts, rejects_path
-from storage.seals import sealed
+from storage.files.atomic import publish_bytes, sha256_of
+from storage.files.checksums import sealed
+from storage.images.attempts import Attempts
+from storage.images.store import PictureStore
+from storage.raw.partial import Receipt, find_receipt, receipt_path
+from storage.raw.rejects import RejectCounts, rejects_path
 from tests.storage.writers import WRITERS, noise
 
 
@@ -232,21 +232,21 @@ def test_no_bit_of_a_checkpoint_can_turn_unnoticed(tmp_path: Path) -> None:
 def test_a_search_that_was_damaged_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]
 ) -> None:
-    trial = tune.Trial({"neighbours": 5}, 0.25, 1, 0.5, "complete")
-    monkeypatch.setattr(tune, "study", lambda *_: [trial])
+    trial = search.Trial({"neighbours": 5}, 0.25, 1, 0.5, "complete")
+    monkeypatch.setattr(search, "study", lambda *_: [trial])
     kept = tmp_path / "tuning" / "shop"
 
-    def searched() -> list[tune.Study]:
-        return list(tune.studies(None, None, None, kept, "fingerprint", ["item_knn"]))  # type: ignore[arg-type]
+    def searched() -> list[search.Study]:
+        return list(search.studies(None, None, None, kept, "fingerprint", ["item_knn"]))  # type: ignore[arg-type]
 
-    assert searched() == [tune.Study("item_knn", "none", [trial])]
+    assert searched() == [search.Study("item_knn", "none", [trial])]
     (path,) = kept.iterdir()
-    monkeypatch.setattr(tune, "study", lambda *_: pytest.fail("searched twice"))
-    assert searched() == [tune.Study("item_knn", "none", [trial])]
+    monkeypatch.setattr(search, "study", lambda *_: pytest.fail("searched twice"))
+    assert searched() == [search.Study("item_knn", "none", [trial])]
     damage(path)
-    monkeypatch.setattr(tune, "study", lambda *_: [trial, trial])
+    monkeypatch.setattr(search, "study", lambda *_: [trial, trial])
     assert [len(study.trials) for study in searched()] == [2]
-    monkeypatch.setattr(tune, "study", lambda *_: pytest.fail("searched twice"))
+    monkeypatch.setattr(search, "study", lambda *_: pytest.fail("searched twice"))
     assert [len(study.trials) for study in searched()] == [2]
 
 

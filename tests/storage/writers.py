@@ -11,25 +11,25 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
+from assets.core.io_managers import ArraysIOManager, Made
 from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.exports.recbole import write_recbole
 from assets.exports.vectors import Side, write_vectors
-from storage.arrays import NearestItems, write_nearest
-from storage.attempts import Attempts
-from storage.decoding import Picture
-from storage.download import download
-from storage.embedding_store import EmbeddingStore
-from storage.history import Run, append_run
-from storage.io_managers import ArraysIOManager, Made
-from storage.layout import DataRoot, Manifest, Recipe
-from storage.models import FileCheckpoint, SavedModel, SavedModels, write_models
-from storage.pictures import PictureStore
+from storage.artifacts.arrays import NearestItems, write_nearest
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.history import Run, append_run
+from storage.artifacts.saved_models import FileCheckpoint, SavedModel, SavedModels, write_models
+from storage.artifacts.tables import Embeddings, write_table
+from storage.embeddings.store import EmbeddingStore
+from storage.files.atomic import publish_bytes, publishing
+from storage.images.attempts import Attempts
+from storage.images.decoding import Picture
+from storage.images.store import PictureStore
 from storage.progress import Progress
-from storage.publish import publish_bytes, publishing
-from storage.rejects import Rejects
-from storage.sample import SampleSize, write_sample
+from storage.raw.download import download
+from storage.raw.rejects import Rejects
+from storage.raw.sample import SampleSize, write_sample
 from storage.schemas import SCHEMAS
-from storage.tables import Embeddings, write_table
 
 BYTES = 200_000  # of every version at least, however it is compressed
 

@@ -10,8 +10,8 @@ import pandas as pd
 from PIL import Image, ImageOps
 
 from assets.evaluation.report.findings import names_of
-from models.encoders.white import on_white
-from storage.pictures import PictureStore
+from models.encoders.white_background import on_white
+from storage.images.store import PictureStore
 
 THUMBNAIL_PIXELS = 96
 

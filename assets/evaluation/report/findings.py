@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.interactions.splits import TRAIN, Parts
-from models.explaining import Explainer, ItemExplainer
-from models.ranking import Scorer
-from storage.layout import Manifest
-from storage.models import SavedModel, SavedModels
+from models.ranking.ranking import Scorer
+from models.recommenders.explanations import Explainer, ItemExplainer
+from storage.artifacts.data_root import Manifest
+from storage.artifacts.saved_models import SavedModel, SavedModels
 
 SENT = "what is sent"  # of the model that is fitted to all interactions
 
@@ -33,7 +33,7 @@ class Findings:
         gated: the gated LightGCN.
         choice: which model is served, and why, as a sentence.
         evaluated: what scores by the evaluated models whose lists are shown, the served one first, by name.
-        comparisons: differences between models, as `assets.evaluation.board.Comparison` has them.
+        comparisons: differences between models, as `assets.evaluation.leaderboard.Comparison` has them.
         encoders: facts of the embedding tables by asset.
         lineage: manifests of everything upstream, sources first.
         explainers: of these and of what is SENT, what takes the scores of recommendations apart, if anything does.

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from assets.evaluation.report.findings import Findings
-from storage.layout import Manifest
-from storage.statuses import OK
+from storage.artifacts.data_root import Manifest
+from storage.images.statuses import OK
 
 
 @dataclass(frozen=True)

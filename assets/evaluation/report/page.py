@@ -7,15 +7,15 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from assets.evaluation.judge import WITHOUT_TRAIN
+from assets.evaluation.evaluate import WITHOUT_TRAIN
 from assets.evaluation.new_items import NEW_ITEM_METRICS
-from assets.evaluation.over_time import history_svg
 from assets.evaluation.report import funnel, gate, plots, provenance, tables
 from assets.evaluation.report.cards import Cards
 from assets.evaluation.report.findings import Findings
-from assets.evaluation.report.stories import stories, told
-from models.zoo import PAPER_MODEL
-from storage.pictures import PictureStore
+from assets.evaluation.report.history_plot import history_svg
+from assets.evaluation.report.user_examples import stories, told
+from models.model_spec import PAPER_MODEL
+from storage.images.store import PictureStore
 
 EXTREMES = 8  # items shown at either end of the gate, and with poor pictures
 

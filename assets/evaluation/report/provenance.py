@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from assets.core.settings import ALL_SETTINGS
 from assets.features.encoders import without_folder
-from assets.settings import ALL_SETTINGS
-from storage.layout import Manifest
+from storage.artifacts.data_root import Manifest
 
 PACKAGES = (
     "dagster",

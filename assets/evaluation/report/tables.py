@@ -7,10 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from assets.evaluation.judge import WITHOUT_TRAIN
-from assets.evaluation.mixing import MIXED_METRICS
+from assets.evaluation.evaluate import WITHOUT_TRAIN
+from assets.evaluation.new_item_mixing import MIXED_METRICS
 from assets.evaluation.new_items import NEW_ITEM_METRICS
-from models.zoo import BEST_MODEL, PAPER_MODEL
+from models.model_spec import BEST_MODEL, PAPER_MODEL
 
 HEADLINE = (("recall", 10), ("recall", 20), ("ndcg", 10), ("ndcg", 20), ("map", 20), ("hit_rate", 20))
 # What the gate is worth, as (model, what it is set against, what the difference says).

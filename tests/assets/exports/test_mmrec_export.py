@@ -13,9 +13,9 @@ from assets.exports.assets import core_ids
 from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.interactions.splits import TEST, TRAIN, VALIDATION
 from benchmarks.mmrec import read_content, read_split
-from models.fusion import Modality
+from models.recommenders.fusion import Modality
+from storage.artifacts.tables import Embeddings
 from storage.errors import InputError
-from storage.tables import Embeddings
 
 INTERACTIONS = pa.table(
     {

@@ -1,0 +1,1 @@
+"""Asset checks: of a table itself, and against the generation before."""

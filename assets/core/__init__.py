@@ -1,0 +1,1 @@
+"""What every asset is defined with: the decorator, its settings and its I/O managers."""

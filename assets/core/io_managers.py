@@ -1,0 +1,330 @@
+"""Dagster's I/O managers: each publishes one kind of value whole, with its manifest, and loads it by annotation.
+
+This is the one module of `storage` that knows Dagster.
+"""
+
+import shutil
+import time
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import dagster as dg
+import pyarrow as pa
+import scipy.sparse as sp
+from safetensors import SafetensorError
+
+from storage.artifacts.arrays import NearestItems, read_nearest, write_nearest
+from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.preview import columns_of, first_rows
+from storage.artifacts.previous_version import keep_previous
+from storage.artifacts.releases import Promoted, Release, promote
+from storage.artifacts.saved_models import SavedModels, read_models, write_models
+from storage.artifacts.tables import (
+    CodedReviews,
+    Embeddings,
+    Rows,
+    read_coded_reviews,
+    read_embeddings,
+    read_table,
+    stream_table,
+    write_table,
+)
+from storage.errors import InputError
+from storage.files.atomic import publishing, sha256_of
+
+# What the readers raise of a file that is not what it should be, whatever its checksum says.
+UNREADABLE = (ValueError, KeyError, OSError, BadZipFile, SafetensorError, pa.ArrowException)
+
+
+WITHOUT_DATA = "sentence_without_data"  # in the metadata of a failure or a check whose sentence others may see
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an asset function returns: its value, and what a person wants to know of it.
+
+    `metadata` may be a function; it is called after the value was written, when a stream has been counted.
+    `about` goes into the metadata of a Parquet file. `numbers` are versions of parts of it by which others may count
+    alone. `published` is called when all is on disk, to tidy up.
+    """
+
+    value: Any
+    metadata: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
+    about: dict[str, str] = field(default_factory=dict)
+    numbers: dict[str, str] = field(default_factory=dict)
+    published: Callable[[], object] | None = None
+
+
+def markdown(text: str) -> dict[str, str]:
+    """A fact that the UI shows as formatted text; a manifest keeps it as JSON."""
+    return {"markdown": text}
+
+
+def link(url: str) -> dict[str, str]:
+    """A fact that the UI shows as a link."""
+    return {"url": url}
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What an asset is made of, as it was found upstream; the fields are those of a manifest."""
+
+    recipe: Recipe
+    numbering: dict[str, str]
+    read: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A value on its way to disk, with everything its manifest will say."""
+
+    made: Made
+    context: dg.AssetExecutionContext
+    dataset: str
+    basis: Basis
+    starts_numbering: bool
+    guards: Collection[str]  # the names of its blocking checks
+    started: float  # time.perf_counter()
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where a value was put, its data version, its rows if it has rows, its checksum if that is known already."""
+
+    path: Path
+    data_version: str
+    rows: int | None = None
+    sha256: str | None = None
+
+
+class PublishingIOManager(dg.IOManager):
+    """Publishes a value and its manifest, and tells Dagster its data version; kinds of value are subclasses."""
+
+    suffix = ""  # of files that are replaced, and of which the generation before is kept until checks have passed
+    versioned = False  # whether what was published before stays, each version with its manifest beside it
+
+    def __init__(self, root: DataRoot):
+        self.root = root
+
+    @abstractmethod
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        """Write the value whole."""
+
+    @abstractmethod
+    def load(self, path: Path, annotation: Any) -> Any:
+        """Read it as the type that the downstream asset asks for."""
+
+    def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
+        asset = context.asset_key.path[-1]
+        with as_failure(obj.dataset, InputError):
+            if obj.guards and self.suffix:
+                keep_previous(self.root, asset, obj.dataset, self.suffix, obj.guards)
+            published = self.publish(asset, obj.dataset, obj.made)
+            own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
+        seconds = time.perf_counter() - obj.started
+        path = published.path
+        size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
+        own_numbers = {asset: published.data_version} | obj.made.numbers
+        numbering = own_numbers if obj.starts_numbering else obj.basis.numbering
+        manifest = Manifest(
+            asset=asset,
+            dataset=obj.dataset,
+            path=str(path.relative_to(self.root.root) if path.is_relative_to(self.root.root) else path),
+            bytes=size,
+            sha256=published.sha256 or sha256_of(path),
+            data_version=published.data_version,
+            recipe=obj.basis.recipe,
+            numbering=numbering,
+            facts=own,
+            seconds=seconds,
+            rows=published.rows,
+            run=obj.context.run.run_id,
+            made_at=time.time_ns() // 1_000_000,
+            read=obj.basis.read,
+            variant=self.root.variant,
+        )
+        with as_failure(obj.dataset, InputError):
+            if self.versioned:
+                self.root.write_manifest(manifest, f"/{manifest.data_version}")
+            self.root.write_manifest(manifest)
+            if obj.made.published:
+                obj.made.published()
+        obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
+        obj.context.set_data_version(context.asset_key, shown_version(self.root, manifest))
+        rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
+        obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        asset, dataset = context.asset_key.path[-1], context.asset_partition_key
+        with as_failure(dataset, InputError):
+            path = self.root.artefact(self.root.manifest(asset, dataset))
+            try:
+                return self.load(path, context.dagster_type.typing_type)
+            except UNREADABLE as error:
+                kind = type(error).__name__
+                raise InputError(f"{asset} of {dataset} cannot be read ({kind}); materialize {asset} again") from error
+
+
+class TablesIOManager(PublishingIOManager):
+    """Arrow tables and streams of record batches, as Parquet with the schema of their asset."""
+
+    suffix = ".parquet"
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        rows: Rows = made.value
+        path = self.root.path(asset, dataset, self.suffix)
+        written = write_table(path, asset, rows, made.about)
+        return Published(path, written.data_version, written.rows)
+
+    def load(self, path: Path, annotation: Any) -> Any:
+        if annotation is pa.RecordBatchReader:
+            return stream_table(path)
+        if annotation is CodedReviews:
+            return read_coded_reviews(path)
+        return read_embeddings(path) if annotation is Embeddings else read_table(path)
+
+
+class ArraysIOManager(PublishingIOManager):
+    """Sparse matrices and lists of neighbours, as `.npz` without pickle."""
+
+    suffix = ".npz"
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path = self.root.path(asset, dataset, self.suffix)
+        if isinstance(made.value, NearestItems):
+            rows = len(made.value.visual)
+            write_nearest(path, made.value)
+        else:
+            rows = made.value.nnz
+            with publishing(path) as partial, partial.open("wb") as file:
+                sp.save_npz(file, made.value, compressed=False)
+        return Published(path, sha256_of(path)[:16], rows)
+
+    def load(self, path: Path, annotation: Any) -> sp.csr_matrix | NearestItems:
+        return read_nearest(path) if annotation is NearestItems else sp.load_npz(path)
+
+
+class VersionsIOManager(TablesIOManager):
+    """Tables of which each version is a file of its own, that is never written again."""
+
+    suffix = ""
+    versioned = True
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path = self.root.work / "versions" / f"{asset}-{dataset}.parquet"  # its name is known when it is written
+        written = write_table(path, asset, made.value, made.about)
+        target = self.root.path(asset, dataset) / f"{written.data_version}.parquet"
+        with publishing(target) as partial:
+            shutil.move(path, partial)
+        return Published(target, written.data_version, written.rows)
+
+
+class ModelsIOManager(PublishingIOManager):
+    """The fits of a model, together an immutable version."""
+
+    versioned = True
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        path, version = write_models(self.root.path(asset, dataset), made.value)
+        return Published(path, version)
+
+    def load(self, path: Path, annotation: Any) -> SavedModels:
+        return read_models(path)
+
+
+class ReleasesIOManager(PublishingIOManager):
+    """Which models are served: publishing a release moves the pointer to it."""
+
+    versioned = True
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        return Published(promote(self.root, made.value), made.value.version)
+
+    def load(self, path: Path, annotation: Any) -> Promoted:
+        return Promoted(self.root, Release.model_validate_json(path.read_bytes()))
+
+
+class FilesIOManager(PublishingIOManager):
+    """Files that the asset has published itself: the value is their path."""
+
+    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+        sha256 = sha256_of(made.value)
+        return Published(made.value, sha256[:16], sha256=sha256)
+
+    def load(self, path: Path, annotation: Any) -> Path:
+        return path
+
+
+class RefusingIOManager(dg.IOManager):
+    """The default: an asset that names no I/O manager must not leave a pickle behind."""
+
+    def handle_output(self, context: dg.OutputContext, obj: object) -> None:
+        raise TypeError(f"{context.asset_key.to_user_string()} returns a value but names no I/O manager")
+
+    def load_input(self, context: dg.InputContext) -> object:
+        raise TypeError(f"{context.asset_key.to_user_string()} names no I/O manager to load it")
+
+
+@contextmanager
+def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
+    """Turn errors that a person can mend into one sentence in Dagster, without retries."""
+    try:
+        yield
+    except errors as error:
+        hidden = getattr(error, "without_data", None)
+        facts = {WITHOUT_DATA: f"Dataset {dataset}: {hidden}."} if hidden else {}
+        raise dg.Failure(f"Dataset {dataset}: {error}.", metadata=facts, allow_retries=False) from error
+
+
+def shown_version(root: DataRoot, manifest: Manifest) -> dg.DataVersion:
+    """The data version that Dagster is told of an artefact: a variant leaves that of what is published as it is."""
+    published = root.published.find_manifest(manifest.asset, manifest.dataset) if manifest.variant else None
+    return dg.DataVersion((published or manifest).data_version)
+
+
+def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
+    """What every asset shows in the UI, whether it was made now or used again."""
+    path = root.root / manifest.path
+    facts: dict[str, Any] = {
+        "path": dg.MetadataValue.path(str(path)),
+        "bytes": manifest.bytes,
+        "seconds": _shown(manifest.seconds),
+        "dagster/uri": root.uri(path),
+    }
+    if manifest.variant:
+        facts["variant"] = root.name(manifest.dataset)
+    if manifest.rows is not None:
+        facts["dagster/partition_row_count"] = manifest.rows
+    if path.suffix == ".parquet" and path.is_file():
+        facts |= table_metadata(path, manifest.asset)
+    return facts | shown_facts(manifest.facts)
+
+
+def table_metadata(path: Path, name: str) -> dict[str, Any]:
+    """The columns of a table, and its first rows."""
+    columns = [dg.TableColumn(column.name, column.type, column.meaning) for column in columns_of(path, name)]
+    records = [dg.TableRecord(row) for row in first_rows(path)]
+    schema = dg.TableSchema(columns)
+    preview = {"preview": dg.MetadataValue.table(records, schema)} if records else {}
+    return {"dagster/column_schema": schema, **preview}
+
+
+def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Facts as the UI shows them."""
+    return {name: _shown(value) for name, value in facts.items()}
+
+
+def _shown(value: object) -> object:
+    match value:
+        case {"markdown": str(text)}:
+            return dg.MetadataValue.md(text)
+        case {"url": str(url)}:
+            return dg.MetadataValue.url(url)
+        case float():
+            return float(f"{value:.6g}")
+    return value

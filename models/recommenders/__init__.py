@@ -1,0 +1,1 @@
+"""The models that score items for users, and what they are built from."""

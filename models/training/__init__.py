@@ -1,0 +1,1 @@
+"""Fitting a model: sampling, loss, epochs, early stopping, and the search for settings."""

@@ -1,0 +1,1 @@
+"""Commands for the terminal, and the server of the reports."""

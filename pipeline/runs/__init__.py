@@ -1,0 +1,1 @@
+"""One run at a time of a dataset, and what to do after one that failed."""

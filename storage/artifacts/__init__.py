@@ -1,0 +1,1 @@
+"""What assets publish below the data root: tables, arrays, models, and their manifests."""

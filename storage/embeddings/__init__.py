@@ -1,0 +1,1 @@
+"""The embedding store: a vector for each distinct content, encoded only once."""

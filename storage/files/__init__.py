@@ -1,0 +1,1 @@
+"""Files as a whole: written atomically, locked, mirrored, cleaned up after."""

@@ -1,0 +1,1 @@
+"""Product pictures: fetched, checked, and kept in shards."""
