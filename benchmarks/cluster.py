@@ -52,7 +52,7 @@ def stored(folder: Path, count: int) -> tuple[PictureStore, list[str]]:
 def here(config: ImageEncoderSettings, root: DataRoot, store: PictureStore, keys: list[str]) -> Iterator[int]:
     """Encode in this process."""
     vectors = EmbeddingStore(root, IDENTITY, shard_rows=SHARD)
-    fill = filling(lambda new, told: image_encoder(config).encode(store.batches(new, SHARD), told))
+    fill = filling(lambda new, on_progress: image_encoder(config).encode(store.batches(new, SHARD), on_progress))
     return fill(vectors, keys, lambda *_: None)
 
 

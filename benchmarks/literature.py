@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from assets.evaluation.evaluate import Judged
+from assets.evaluation.evaluate import Evaluation
 from assets.evaluation.leaderboard import over_seeds
 from assets.evaluation.significance import bootstrap_intervals
 from benchmarks.published import PUBLISHED, published_of
-from benchmarks.published_split import Lab
+from benchmarks.published_split import PublishedSplit
 from benchmarks.tuned import is_tuned
 from models.config import LOSSES
 from models.model_spec import LEARNED, NAMES
@@ -25,30 +25,30 @@ Row = dict[str, Any]
 WIDTH = 22
 
 
-def row_of(lab: Lab, judged: Judged, train_s: float) -> Row:
+def row_of(benchmark: PublishedSplit, evaluation: Evaluation, train_s: float) -> Row:
     """One model, loss and seed as it came out, beside what was published of it."""
-    published, config = published_of(lab.split, judged.model), judged.fit.config
+    published, config = published_of(benchmark.split, evaluation.model), evaluation.fit.config
     return {
-        "split": lab.split,
-        "model": judged.model,
-        "loss": judged.loss,
+        "split": benchmark.split,
+        "model": evaluation.model,
+        "loss": evaluation.loss,
         "seed": config["seed"],
-        "recall@20": round(float(judged.by_user["recall", 20].mean()), 4),
-        "ndcg@20": round(float(judged.by_user["ndcg", 20].mean()), 4),
+        "recall@20": round(float(evaluation.by_user["recall", 20].mean()), 4),
+        "ndcg@20": round(float(evaluation.by_user["ndcg", 20].mean()), 4),
         "published_recall@20": published.recall if published else None,
         "published_ndcg@20": published.ndcg if published else None,
         "validation_ndcg@20": round(config.get("validation_ndcg@20", 0.0), 4),
         "epochs": len(config.get("loss_curve", [])),
-        "tuned": is_tuned(lab.split, judged.model, judged.loss),
+        "tuned": is_tuned(benchmark.split, evaluation.model, evaluation.loss),
         "train_s": round(train_s, 1),
     }
 
 
-def differences(judged: dict[tuple[str, str], list[Judged]], against: str) -> list[Row]:
+def differences(evaluations: dict[tuple[str, str], list[Evaluation]], against: str) -> list[Row]:
     """Every model less `against` under the same loss, on the same users: the mean and its 95 % interval."""
     rows = []
-    for (model, loss), fits in judged.items():
-        other = judged.get((against, loss))
+    for (model, loss), fits in evaluations.items():
+        other = evaluations.get((against, loss))
         if other is None or model == against:
             continue
         for metric in (("recall", 20), ("ndcg", 20)):
@@ -82,24 +82,27 @@ def main() -> None:
     models = given.models.split(",")
     if unknown := set(models) - set(NAMES):
         parser.error(f"no model is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
-    lab, rows = Lab(given.folder, any(LEARNED[model].content for model in models if model in LEARNED)), list[Row]()
-    judged: dict[tuple[str, str], list[Judged]] = {}
+    benchmark, rows = (
+        PublishedSplit(given.folder, any(LEARNED[model].content for model in models if model in LEARNED)),
+        list[Row](),
+    )
+    evaluations: dict[tuple[str, str], list[Evaluation]] = {}
     for model in models:
-        for loss in lab.losses(model, given.loss):
+        for loss in benchmark.losses(model, given.loss):
             for seed in range(given.seeds if loss != "none" else 1):
-                one = lab.judged(model, loss, seed)
-                judged.setdefault((model, loss), []).append(one)
-                rows.append(row_of(lab, one, lab.fit(model, loss, seed)[1]))
+                one = benchmark.evaluate(model, loss, seed)
+                evaluations.setdefault((model, loss), []).append(one)
+                rows.append(row_of(benchmark, one, benchmark.fit(model, loss, seed)[1]))
                 if len(rows) == 1:
                     print(" ".join(f"{name:>{WIDTH}}" for name in rows[0]))
                 print(" ".join(f"{shown(value):>{WIDTH}}" for value in rows[-1].values()), flush=True)
-    for (model, loss), fits in judged.items():
+    for (model, loss), fits in evaluations.items():
         if len(fits) > 1:
             means = (np.mean([fit.by_user[metric, 20].mean() for fit in fits]) for metric in ("recall", "ndcg"))
             print(f"{model} {loss}, mean of {len(fits)} seeds: " + " / ".join(f"{mean:.4f}" for mean in means))
-    print(f"\nPublished on {lab.split}, Recall@20 / NDCG@20 (chosen on test; ours on validation):")
-    print_published(lab.split)
-    apart = differences(judged, given.against) if given.against else []
+    print(f"\nPublished on {benchmark.split}, Recall@20 / NDCG@20 (chosen on test; ours on validation):")
+    print_published(benchmark.split)
+    apart = differences(evaluations, given.against) if given.against else []
     for row in apart:
         print(f"{row['model']} - {row['against']} ({row['loss']}), {row['metric']}: "
               f"{row['difference']:+.4f}, 95 % {row['low']:+.4f} to {row['high']:+.4f}")  # fmt: skip

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from assets.core.settings import EaseSettings, ItemKnnSettings
-from assets.evaluation.evaluate import Bench, Judged, judge
+from assets.evaluation.evaluate import Bench, Evaluation, evaluate_fit
 from assets.interactions.splits import TEST, VALIDATION, Parts
 from assets.training.baselines import blend_of, counted_fit, popularity_of
 from assets.training.fit_one import fit_one
@@ -24,7 +24,7 @@ BLENDED: tuple[str, str, Loss] = ("ease", "lightgcn", "softmax")
 
 
 @dataclass
-class Lab:
+class PublishedSplit:
     """One folder in the form of the MMRec toolbox; its features are read only if asked for."""
 
     folder: Path
@@ -89,8 +89,8 @@ class Lab:
             second: SavedModels((self.fit(second, loss, seed)[0],)),
         }
 
-    def judged(self, model: str, loss: str, seed: int) -> Judged:
+    def evaluate(self, model: str, loss: str, seed: int) -> Evaluation:
         """A model on the test part."""
         fit, _ = self.fit(model, loss, seed)
         others = self.blended(seed) if model == "blend" else None
-        return judge(fit, scorer_of(fit, self.test.train, others), Bench(self.test, {}, 0))
+        return evaluate_fit(fit, scorer_of(fit, self.test.train, others), Bench(self.test, {}, 0))

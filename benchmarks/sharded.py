@@ -20,7 +20,7 @@ import torch
 
 from assets.training.held_out import HeldOut
 from benchmarks.mmrec import GRAPHS
-from benchmarks.published_split import Lab
+from benchmarks.published_split import PublishedSplit
 from models.config import LOSSES, RecommenderConfig, TrainerConfig
 from models.distributed.launching import start_processes
 from models.distributed.process_group import ProcessGroup
@@ -34,7 +34,7 @@ EPOCHS = 4
 
 def work(
     group: SingleProcess,
-    made_of: RecommenderConfig,
+    recommender: RecommenderConfig,
     config: TrainerConfig,
     data: TrainSet,
     test: HeldOut,
@@ -45,24 +45,24 @@ def work(
 
     def judge(user_vectors: Any, item_vectors: Any) -> float:
         started = time.perf_counter()
-        found[0] = test.ndcg(Vectors(user_vectors, item_vectors, made_of.score), group)
+        found[0] = test.ndcg(Vectors(user_vectors, item_vectors, recommender.score), group)
         found[1] = time.perf_counter() - started
         return found[0]
 
-    fit(made_of, config, data, judge, on_epoch, group=group)
+    fit(recommender, config, data, judge, on_epoch, group=group)
     return found[0], found[1]
 
 
-def row_of(lab: Lab, model: str, loss: str, processes: int) -> dict[str, Any]:
+def row_of(benchmark: PublishedSplit, model: str, loss: str, processes: int) -> dict[str, Any]:
     """One line of the table."""
     given = {"loss": loss, "max_epochs": EPOCHS, "evaluate_every": EPOCHS, "device": "cpu"}
-    made_of, config = RecommenderConfig.model_validate(LEARNED[model].made_of), TrainerConfig.model_validate(given)
-    task, moments = (made_of, config, lab.data, lab.test), [0.0]
+    recommender, config = RecommenderConfig.model_validate(LEARNED[model].fixed), TrainerConfig.model_validate(given)
+    task, moments = (recommender, config, benchmark.data, benchmark.test), [0.0]
     with start_processes(processes, work, *task) as group:
         moments[0] = time.perf_counter()
         ndcg, ranking_s = work(group, *task, lambda: moments.append(time.perf_counter()))
         sent = group.sent if isinstance(group, ProcessGroup) else {}
-    pairs = len(lab.data.user)
+    pairs = len(benchmark.data.user)
     steps = -(-pairs // config.batch_size)
     negatives = config.shared_negatives if loss == "softmax" else 0  # BPR: one difference of scores a pair
     exchanged = {what: round(sent[what] / (steps * EPOCHS)) for what in ProcessGroup.IN_A_STEP if what in sent}
@@ -79,7 +79,7 @@ def row_of(lab: Lab, model: str, loss: str, processes: int) -> dict[str, Any]:
         "bytes_norms": exchanged.get("squared_norms", 0),
         "bytes_gradients": exchanged.get("gradients", 0),
         "bytes_penalty": exchanged.get("penalty", 0),
-        "bytes_data_parallel": 4 * made_of.dim * (lab.data.users + lab.data.items),
+        "bytes_data_parallel": 4 * recommender.dim * (benchmark.data.users + benchmark.data.items),
     }
 
 
@@ -91,10 +91,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4])
     given = parser.parse_args()
     torch.set_num_threads(1)
-    lab = Lab(given.folder / given.graph, with_content=LEARNED[given.model].content)
-    print(f"{given.graph}: {lab.parts.users:,} users, {lab.parts.items:,} items; {len(lab.data.user):,} train pairs")
+    benchmark = PublishedSplit(given.folder / given.graph, with_content=LEARNED[given.model].content)
+    print(
+        f"{given.graph}: {benchmark.parts.users:,} users, {benchmark.parts.items:,} items; "
+        f"{len(benchmark.data.user):,} train pairs"
+    )
     print(f"{os.cpu_count()} cores, 1-minute load {os.getloadavg()[0]:.1f} at the start")
-    rows = [row_of(lab, given.model, loss, processes) for loss in LOSSES for processes in given.processes]
+    rows = [row_of(benchmark, given.model, loss, processes) for loss in LOSSES for processes in given.processes]
     shown = [name for name in rows[0] if name != "model"]
     print(" ".join(f"{name.removeprefix('bytes_'):>13}" for name in shown))
     for row in rows:

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.mmrec import GRAPHS
-from benchmarks.published_split import Lab
+from benchmarks.published_split import PublishedSplit
 from benchmarks.tuned import settings_of
 from models.config import RecommenderConfig, TrainerConfig
 from models.ranking.ranking import CUTOFFS, Vectors
@@ -44,18 +44,18 @@ def now() -> np.ndarray:
     return np.array([time.perf_counter(), time.process_time()])
 
 
-def epoch_seconds(lab: Lab, device: str) -> tuple[VectorModel, tuple[float, float]]:
+def epoch_seconds(benchmark: PublishedSplit, device: str) -> tuple[VectorModel, tuple[float, float]]:
     """A model after some epochs of BPR, and what one of them took."""
     moments = [now()]
     given = {"max_epochs": EPOCHS, "evaluate_every": EPOCHS + 1, "batch_size": 2048, "device": device}
-    made_of, config = RecommenderConfig.model_validate({"layers": 2}), TrainerConfig.model_validate(given)
-    model, _ = fit(made_of, config, lab.data, lambda *_: 0.0, lambda: moments.append(now()))
+    recommender, config = RecommenderConfig.model_validate({"layers": 2}), TrainerConfig.model_validate(given)
+    model, _ = fit(recommender, config, benchmark.data, lambda *_: 0.0, lambda: moments.append(now()))
     return model, least([tuple(after - before) for before, after in pairwise(moments)])
 
 
-def judging_seconds(lab: Lab, model: VectorModel, cutoffs: tuple[int, ...]) -> tuple[float, float]:
+def judging_seconds(benchmark: PublishedSplit, model: VectorModel, cutoffs: tuple[int, ...]) -> tuple[float, float]:
     """What ranking the test split and all metrics of it took."""
-    scorer, test = Vectors(*model.vectors()), lab.test
+    scorer, test = Vectors(*model.vectors()), benchmark.test
     return least([tuple(timed(lambda: test.metrics(scorer, cutoffs))) for _ in range(REPEATS)])
 
 
@@ -65,21 +65,27 @@ def timed(work: Callable[[], object]) -> np.ndarray:
     return now() - started
 
 
-def quality_seconds(lab: Lab, recall: float, device: str) -> tuple[np.ndarray | None, int]:
+def quality_seconds(benchmark: PublishedSplit, recall: float, device: str) -> tuple[np.ndarray | None, int]:
     """Time until validation Recall@20 is `recall`, none if it never is, and epochs till then."""
-    made_of, training = settings_of(lab.split, "lightgcn", "softmax")
-    validation = lab.validation
+    recommender, training = settings_of(benchmark.split, "lightgcn", "softmax")
+    validation = benchmark.validation
     epochs: list[None] = []
 
     def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
-        found = validation.metrics(Vectors(user_vectors, item_vectors, made_of.score), (20,))
+        found = validation.metrics(Vectors(user_vectors, item_vectors, recommender.score), (20,))
         if found["recall", 20].mean() >= recall:
             raise GoodEnough
         return float(found["ndcg", 20].mean())
 
     started = now()
     try:
-        fit(made_of, training.model_copy(update={"device": device}), lab.data, validate, lambda: epochs.append(None))
+        fit(
+            recommender,
+            training.model_copy(update={"device": device}),
+            benchmark.data,
+            validate,
+            lambda: epochs.append(None),
+        )
     except GoodEnough:
         return now() - started, len(epochs)
     return None, len(epochs)
@@ -93,17 +99,20 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="that trains; judging is the processor's")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    lab = Lab(given.folder / given.graph)
-    model, epoch = epoch_seconds(lab, given.device)
+    benchmark = PublishedSplit(given.folder / given.graph)
+    model, epoch = epoch_seconds(benchmark, given.device)
     figures = {
         "epoch": epoch,
-        "eval": judging_seconds(lab, model, CUTOFFS),
-        "eval_20": judging_seconds(lab, model, (20,)),
+        "eval": judging_seconds(benchmark, model, CUTOFFS),
+        "eval_20": judging_seconds(benchmark, model, (20,)),
     }
-    quality, epochs = quality_seconds(lab, given.recall, given.device)
+    quality, epochs = quality_seconds(benchmark, given.recall, given.device)
     if quality is not None:
         figures["to_quality"] = tuple(quality)
-    print(f"{given.graph}: {lab.parts.users:,} users, {lab.parts.items:,} items; {epochs} epochs to the quality asked")
+    print(
+        f"{given.graph}: {benchmark.parts.users:,} users, {benchmark.parts.items:,} items; "
+        f"{epochs} epochs to the quality asked"
+    )
     print(f"{'':<12} {'seconds':>9} {'processor':>10}")
     for what, (wall, processor) in figures.items():
         print(f"{what:<12} {wall:>9.3f} {processor:>10.3f}")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.training.search import Study, study
-from benchmarks.published_split import Lab
+from benchmarks.published_split import PublishedSplit
 from benchmarks.tuned import FILE, shipped, tuning_settings
 from models.config import LOSSES
 from models.model_spec import LEARNED, NAMES
@@ -39,20 +39,20 @@ def main() -> None:
     models, searched = given.models.split(","), [name for name in NAMES if name in LEARNED or name in COUNTED_SPACES]
     if unknown := set(models) - set(searched):
         parser.error(f"nothing is searched for {', '.join(sorted(unknown))}; there are {', '.join(searched)}")
-    lab, rows = Lab(given.folder), list[dict[str, Any]]()
-    settings = tuning_settings(lab.split, given.trials, given.seconds)
+    benchmark, rows = PublishedSplit(given.folder), list[dict[str, Any]]()
+    settings = tuning_settings(benchmark.split, given.trials, given.seconds)
     for model in models:
-        for loss in lab.losses(model, given.loss):
-            found = Study(model, loss, study(settings, model, loss, lab.data, lab.validation))
+        for loss in benchmark.losses(model, given.loss):
+            found = Study(model, loss, study(settings, model, loss, benchmark.data, benchmark.validation))
             if not found.trials:
-                print(f"{model} {loss}: not made for {lab.parts.items:,} items, or no trials asked for")
+                print(f"{model} {loss}: not made for {benchmark.parts.items:,} items, or no trials asked for")
                 continue
             for row in found.rows():
-                rows.append({"split": lab.split, **row})
+                rows.append({"split": benchmark.split, **row})
                 print(f"{model} {loss} {row['trial']:>3} {row['validation_ndcg']:.4f} {row['epochs']:>4} epochs "
                       f"{row['seconds']:7.1f} s {row['ended']:<9} {row['values']}", flush=True)  # fmt: skip
             if given.write:
-                keep(lab.split, found)
+                keep(benchmark.split, found)
     print(json.dumps({"rows": rows}))
 
 

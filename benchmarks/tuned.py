@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.core.settings import ModelSettings, TuningSettings
-from assets.training.model_config import configured
+from assets.training.model_config import configure_model
 from models.config import Loss, RecommenderConfig, TrainerConfig
 
 FILE = Path(__file__).parent / "tuned.json"
@@ -22,7 +22,7 @@ def shipped(split: str) -> dict[str, Any]:
 def settings_of(split: str, model: str, loss: Loss, seed: int = 0) -> tuple[RecommenderConfig, TrainerConfig]:
     """What a learned model is made of on a split, and how it is trained."""
     found = shipped(split)
-    return configured(model, loss, seed, ModelSettings(**found["training"]), values_of(found, model, loss))
+    return configure_model(model, loss, seed, ModelSettings(**found["training"]), values_of(found, model, loss))
 
 
 def values_of(found: dict[str, Any], model: str, loss: str) -> dict[str, Any]:

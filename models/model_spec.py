@@ -5,17 +5,17 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Kind:
+class ModelSpec:
     """What a learned model's name stands for.
 
     Attributes:
         about: one sentence, with its source.
-        made_of: fields of `models.config.RecommenderConfig` that make it what it is; the others may be searched.
+        fixed: fields of `models.config.RecommenderConfig` that make it what it is; the others may be searched.
         content: whether it sees pictures and texts; item_graph: whether it may use the graph of like items.
     """
 
     about: str
-    made_of: dict[str, Any] = field(default_factory=dict)
+    fixed: dict[str, Any] = field(default_factory=dict)
     content: bool = False
     item_graph: bool = False
 
@@ -25,8 +25,8 @@ MAX_ITEMS = 25_000  # above it, by default, no model of items × items is made
 GATED = {"item_encoder": "gated", "layers": 2}
 
 
-def _without(what: str, **instead: Any) -> Kind:
-    return Kind(f"The gated LightGCN {what}: what that part of it is worth.", GATED | instead, content=True)
+def _without(what: str, **instead: Any) -> ModelSpec:
+    return ModelSpec(f"The gated LightGCN {what}: what that part of it is worth.", GATED | instead, content=True)
 
 
 PAPER_MODEL = "gated_lightgcn"
@@ -34,16 +34,16 @@ BEST_MODEL = "gated_lightgcn_plus"
 PLACING_MODEL = "ablation_no_id"  # what it knows of an item is content alone, so that a new one has all of it
 
 BASELINES = {
-    "bpr_mf": Kind(
+    "bpr_mf": ModelSpec(
         "Matrix factorisation: a vector a user, a vector an item, no graph (Rendle et al., UAI 2009).", {"layers": 0}
     ),
-    "lightgcn": Kind("LightGCN: ID vectors averaged over steps on the user-item graph (He et al., SIGIR 2020)."),
-    "vbpr": Kind(
+    "lightgcn": ModelSpec("LightGCN: ID vectors averaged over steps on the user-item graph (He et al., SIGIR 2020)."),
+    "vbpr": ModelSpec(
         "VBPR: matrix factorisation with half of the dimensions given by the picture (He and McAuley, AAAI 2016).",
         {"layers": 0, "item_encoder": "visual", "content_apart": True},
         content=True,
     ),
-    "mmgcn": Kind(
+    "mmgcn": ModelSpec(
         "MMGCN: a graph convolution for pictures and one for texts, averaged (Wei et al., MM 2019).",
         {"architecture": "mmgcn", "layers": 2},
         content=True,
@@ -51,12 +51,12 @@ BASELINES = {
 }
 
 GATED_MODELS = {
-    PAPER_MODEL: Kind(
+    PAPER_MODEL: ModelSpec(
         "LightGCN whose items carry a gated blend of picture and text (Liu et al., arXiv 2506.00107).",
         GATED,
         content=True,
     ),
-    BEST_MODEL: Kind(
+    BEST_MODEL: ModelSpec(
         "The gated LightGCN with whatever this project has that helps it: also a graph of like items (Zhou and Shen, "
         "MM 2023), and any number of layers.",
         {"item_encoder": "gated"},
@@ -75,7 +75,7 @@ ABLATIONS = {
     "ablation_no_id": _without("whose items have no vector of their own", use_id=False),
 }
 
-LEARNED: dict[str, Kind] = BASELINES | GATED_MODELS | ABLATIONS
+LEARNED: dict[str, ModelSpec] = BASELINES | GATED_MODELS | ABLATIONS
 COUNTED = {
     "popularity": "Everybody is recommended what most people bought: the baseline that any model has to beat.",
     "item_knn": "ItemKNN: what is like what a user has, by cosine (Deshpande and Karypis, TOIS 2004).",

@@ -13,7 +13,7 @@ import dagster as dg
 import requests
 
 from assets.checks.check_decorator import RESTORABLE
-from pipeline.runs.failure_reason import failed_checks, reason_of, told_of
+from pipeline.runs.failure_reason import describe_check, failed_checks, reason_of
 from pipeline.tags import PARTITION
 
 logger = logging.getLogger(__name__)
@@ -109,6 +109,6 @@ def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Aler
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")
-        sentence = f"It did not pass: {told_of(found, quoting=False)}."
+        sentence = f"It did not pass: {describe_check(found, quoting=False)}."
         restore = f" `make restore DATASET={dataset}` takes the table before." if RESTORABLE in found.metadata else ""
         yield Alert(kind, dataset, run.run_id, what, sentence, ADVICE[kind] + restore)

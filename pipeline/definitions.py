@@ -29,7 +29,7 @@ from pipeline.automation import automated, automation
 from pipeline.jobs import daily_freshness, fetch_dumps, freshness, monthly_refresh, refresh, weekly_check
 from pipeline.resources import data_root_of, io_manager_of
 from pipeline.runs.doctor import doctor
-from pipeline.runs.run_lock import presence
+from pipeline.runs.run_lock import hold_run_lock
 from pipeline.sensors import new_dumps
 from pipeline.source_links import linked_to_git
 from storage.artifacts.data_root import DataRoot
@@ -52,7 +52,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None 
             "catalogue": catalogue,
             "data_root": data_root_of(data_root, names),
             "compute": compute or Compute(),
-            "presence": presence,
+            "run_lock": hold_run_lock,
             "tables": io_manager_of(TablesIOManager),
             "arrays": io_manager_of(ArraysIOManager),
             "models": io_manager_of(ModelsIOManager),

@@ -11,7 +11,7 @@ from assets.core.asset_decorator import DATASETS
 from pipeline.jobs import fetch_dumps
 from storage.catalogue import Catalogue, load_catalogue
 from storage.errors import InputError
-from storage.raw.upstream_state import marks
+from storage.raw.upstream_state import ask_states
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def changed(cursor: Cursor, catalogue: Catalogue) -> Iterator[dg.RunRequest]:
             places[name] += [dataset.unavailable] if dataset.unavailable else []
         except InputError as error:
             logger.warning(f"Dataset {name}: {error}.")
-    found = marks(source for sources in places.values() for source in sources)
+    found = ask_states(source for sources in places.values() for source in sources)
     for name, sources in places.items():
         answers = [found[source] for source in sources]
         for problem in (answer for answer in answers if isinstance(answer, InputError)):

@@ -11,7 +11,7 @@ from assets.core.asset_decorator import DATASETS, AssetFunction
 from assets.core.blocking_checks import blocking_checks
 from assets.core.io_managers import as_failure
 from storage.artifacts.data_root import DataRoot
-from storage.artifacts.previous_version import find_previous, judge
+from storage.artifacts.previous_version import find_previous, record_verdict
 from storage.errors import InputError
 
 RESTORABLE = "generation_before"  # in the metadata of a check that stops a run: there is a table to go back to
@@ -47,7 +47,7 @@ def dataset_check(
                 result = function(context, **loaded) if "context" in parameters else function(**loaded)
                 if blocking:
                     stops = not result.passed and result.severity == dg.AssetCheckSeverity.ERROR
-                    if judge(root, looked_at, name, not stops, blocking_checks(asset)):
+                    if record_verdict(root, looked_at, name, not stops, blocking_checks(asset)):
                         when_passed(root, dataset)
                     if stops and find_previous(root, asset, dataset):
                         result = result._replace(metadata={**(result.metadata or {}), RESTORABLE: True})
@@ -62,7 +62,7 @@ def dataset_check(
             blocking=blocking,
             partitions_def=DATASETS,
             additional_ins=others,
-            required_resource_keys={"catalogue", "data_root", "presence"},
+            required_resource_keys={"catalogue", "data_root", "run_lock"},
         )(check)
 
     return decorate

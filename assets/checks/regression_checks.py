@@ -6,8 +6,8 @@ import dagster as dg
 
 from assets.checks.check_decorator import dataset_check
 from assets.checks.table_checks import passed_if, warned_if
-from assets.core.effective_settings import settings_in_force
-from assets.core.settings import GuardSettings
+from assets.core.effective_settings import resolve_settings
+from assets.core.settings import RegressionCheckSettings
 from storage.artifacts.data_root import DataRoot, Manifest
 from storage.artifacts.previous_version import find_previous
 from storage.catalogue import Dataset
@@ -16,10 +16,10 @@ NO_COLLAPSE = "It has not lost more of its rows against the generation before th
 COVERED = "The share of items with a vector has not fallen by more than `max_coverage_drop`."
 
 
-def guards_of(context: dg.AssetCheckExecutionContext) -> GuardSettings:
+def regression_settings(context: dg.AssetCheckExecutionContext) -> RegressionCheckSettings:
     """The limits in force for the dataset: what the catalogue says, or the default."""
     dataset = context.resources.catalogue.dataset(context.partition_key)
-    return settings_in_force(GuardSettings, dataset, {})[0]
+    return resolve_settings(RegressionCheckSettings, dataset, {})[0]
 
 
 def now_and_before(context: dg.AssetCheckExecutionContext, asset: str) -> tuple[Manifest, Manifest | None]:
@@ -30,7 +30,7 @@ def now_and_before(context: dg.AssetCheckExecutionContext, asset: str) -> tuple[
 def rows_kept(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetCheckResult:
     """Whether a table has about as many rows as before; the first generation has nothing to be compared with."""
     now, before = now_and_before(context, asset)
-    rows, least = now.rows or 0, (before.rows or 0) * (1 - guards_of(context).max_row_drop) if before else 1
+    rows, least = now.rows or 0, (before.rows or 0) * (1 - regression_settings(context).max_row_drop) if before else 1
     return passed_if(rows >= least, rows=rows, rows_before=before.rows if before else 0, least=least)
 
 
@@ -38,7 +38,7 @@ def coverage_kept(context: dg.AssetCheckExecutionContext, asset: str) -> dg.Asse
     """Whether about as large a share of the items has a vector as before."""
     now, before = now_and_before(context, asset)
     share, old = covered(now), covered(before) if before else 0.0
-    least = max(0.0, old - guards_of(context).max_coverage_drop)
+    least = max(0.0, old - regression_settings(context).max_coverage_drop)
     return passed_if(share >= least, share_with_value=share, share_before=old, least=least)
 
 
@@ -74,7 +74,7 @@ def text_embeddings_cover(context: dg.AssetCheckExecutionContext) -> dg.AssetChe
 
 def age_of_report(root: DataRoot, dataset: Dataset) -> dg.AssetCheckResult:
     """Whether the report of a dataset is younger than its `max_age_days`; one that is not is a warning."""
-    most = settings_in_force(GuardSettings, dataset, {})[0].max_age_days
+    most = resolve_settings(RegressionCheckSettings, dataset, {})[0].max_age_days
     days = max(0.0, time.time() - root.manifest("report", dataset.name).made_at / 1000) / 86_400
     said = f"the report is {days:.0f} days old; `make catch-up DATASET={dataset.name}` makes what is out of date"
     return warned_if(

@@ -24,21 +24,21 @@ def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.A
         said: what a person has to know where it has not passed, as a part of a sentence that quotes no data; without
             it, the figures are shown.
     """
-    told = None if passed else said
-    if told:
-        facts[WITHOUT_DATA] = told
-    return dg.AssetCheckResult(passed=bool(passed), description=told, metadata=facts)  # type: ignore[arg-type]
+    sentence = None if passed else said
+    if sentence:
+        facts[WITHOUT_DATA] = sentence
+    return dg.AssetCheckResult(passed=bool(passed), description=sentence, metadata=facts)  # type: ignore[arg-type]
 
 
 def warned_if(wrong: bool, *, said: str, quotes_data: bool = False, **facts: object) -> dg.AssetCheckResult:
     """The verdict of a check that only warns; `said` is as above, and may quote data where that is said."""
-    told = said if wrong else None
-    if told and not quotes_data:
-        facts[WITHOUT_DATA] = told
+    sentence = said if wrong else None
+    if sentence and not quotes_data:
+        facts[WITHOUT_DATA] = sentence
     return dg.AssetCheckResult(
         passed=not wrong,
         severity=dg.AssetCheckSeverity.WARN,
-        description=told,
+        description=sentence,
         metadata=facts,  # type: ignore[arg-type]
     )
 
@@ -57,8 +57,8 @@ def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetC
     next_step = "get the file again" if counts.damaged else "mend the file, or set max_reject_rate"
     return passed_if(
         rate <= most and not counts.damaged,
-        said=f"{counts.rejected:,} of {read:,} records could not be used: {counts.told()}; see {root.shown(path)}, and "
-        f"{next_step}",
+        said=f"{counts.rejected:,} of {read:,} records could not be used: {counts.in_words()}; see {root.shown(path)}, "
+        f"and {next_step}",
         kept=manifest.rows,
         rejected=counts.rejected,
         duplicates=counts.duplicates,
@@ -88,10 +88,10 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     unread = counts.unexpected
     most = manifest.recipe.settings["max_not_read_rate"]
     worst = max(counts.unexpected_by_key.values(), default=0) / max(manifest.rows, 1)
-    told = ", ".join(f"{count:,} {what}" for what, count in sorted(unread.items(), key=lambda found: -found[1]))
+    listed = ", ".join(f"{count:,} {what}" for what, count in sorted(unread.items(), key=lambda found: -found[1]))
     return warned_if(
         worst > most,
-        said=f"values are there and were not read ({told or 'none'}, of {manifest.rows:,} items); the first of each "
+        said=f"values are there and were not read ({listed or 'none'}, of {manifest.rows:,} items); the first of each "
         f"lie in {root.shown(path)}; mend the metadata file, or raise max_not_read_rate where they are of no use",
         not_read=sum(unread.values()),
         highest_rate=worst,
@@ -215,10 +215,10 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     named = item_images.filter(pc.invert(pc.is_in(item_images["status"], pa.array(NOBODY_PROMISED))))
     found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0
     statuses = pc.value_counts(named["status"]).to_pylist()
-    told = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
+    listed = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
     return warned_if(
         not found and len(named) > 0,
-        said=f"of the {len(named):,} items that name a picture, none could be had ({told}); docs/embeddings.md says "
+        said=f"of the {len(named):,} items that name a picture, none could be had ({listed}); docs/embeddings.md says "
         f"what that means, and picture_retry_failed asks for all of them again",
         found=found,
         not_found=len(named) - found,
@@ -229,10 +229,10 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
 def no_placeholder(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     manifest = context.resources.data_root.manifest("item_images", context.partition_key)
     found = cast("dict[str, dict[str, object]]", manifest.facts.get("likely_placeholders", {}))
-    told = ", ".join(f"{sha256} of {about['items']:,} items ({about['url']})" for sha256, about in found.items())
+    listed = ", ".join(f"{sha256} of {about['items']:,} items ({about['url']})" for sha256, about in found.items())
     return warned_if(
         bool(found),
-        said=f"these pictures are likely a shop's sign for no picture: {told}; if so, list them in picture_exclude",
+        said=f"these pictures are likely a shop's sign for no picture: {listed}; if so, list them in picture_exclude",
         quotes_data=True,
         likely_placeholders=len(found),
     )
@@ -259,7 +259,7 @@ def text_embeddings_sound(text_embeddings: Embeddings, item_index: pa.Table) -> 
 
 @dataset_check("leaderboard", "Every metric lies between 0 and 1, within its interval.")
 def metrics_in_range(leaderboard: pa.Table) -> dg.AssetCheckResult:
-    judged = leaderboard.filter(pc.equal(leaderboard["status"], "ok"))
-    low, value, high = (judged[name].to_numpy() for name in ("ci_low", "value", "ci_high"))
+    evaluated = leaderboard.filter(pc.equal(leaderboard["status"], "ok"))
+    low, value, high = (evaluated[name].to_numpy() for name in ("ci_low", "value", "ci_high"))
     sound = ((value >= 0) & (value <= 1) & (low <= value + 1e-9) & (value <= high + 1e-9)).all()
     return passed_if(sound, rows=len(value))

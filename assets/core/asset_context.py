@@ -18,7 +18,7 @@ from storage.progress import Progress
 
 
 @dataclass(frozen=True)
-class Stage:
+class AssetContext:
     """One asset of one dataset being made: what an asset function needs besides its settings and inputs.
 
     `run` is the id of the run that makes it, `compute` where its heavy work is done.

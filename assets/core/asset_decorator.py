@@ -15,11 +15,19 @@ from typing import Any, TypeVar
 import dagster as dg
 from dagster_shared.utils.warnings import BetaWarning
 
-from assets.core.asset_context import Stage, common_numbering, refuse_failed
+from assets.core.asset_context import AssetContext, common_numbering, refuse_failed
 from assets.core.blocking_checks import blocking_checks
-from assets.core.effective_settings import given_in_run, settings_in_force, settings_table
-from assets.core.io_managers import Basis, Made, Product, as_failure, manifest_metadata, shown_facts, shown_version
-from assets.core.settings import StageSettings, TunedSettings
+from assets.core.effective_settings import given_in_run, resolve_settings, settings_table
+from assets.core.io_managers import (
+    AssetResult,
+    Basis,
+    Product,
+    as_failure,
+    manifest_metadata,
+    shown_facts,
+    shown_version,
+)
+from assets.core.settings import AssetSettings, TunedSettings
 from models.errors import ModelError
 from storage.artifacts.data_root import Manifest, Recipe
 from storage.catalogue import load_catalogue
@@ -55,7 +63,7 @@ def dataset_asset(
     description: str | None = None,
     inputs: Mapping[str, Any] | None = None,
     parts_read: Mapping[str, Callable[[Any, str], str]] | None = None,
-    beside: Callable[[Stage], dict[str, Any]] | None = None,
+    beside: Callable[[AssetContext], dict[str, Any]] | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
     """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
 
@@ -77,26 +85,36 @@ def dataset_asset(
 
     def decorate(function: AssetFunction) -> dg.AssetsDefinition:
         @functools.wraps(function)
-        def make(context: dg.AssetExecutionContext, config: StageSettings, **loaded: Any) -> Any:
+        def make(context: dg.AssetExecutionContext, config: AssetSettings, **loaded: Any) -> Any:
             started = time.perf_counter()
             with retried(context), as_failure(context.partition_key, InputError, ModelError):
-                stage = _stage(context)
-                in_force, origins = settings_in_force(type(config), stage.dataset, given_in_run(context))
-                context.add_asset_metadata({"settings": settings_table(in_force, origins)})
+                asset_context = _asset_context(context)
+                effective, origins = resolve_settings(type(config), asset_context.dataset, given_in_run(context))
+                context.add_asset_metadata({"settings": settings_table(effective, origins)})
                 if beside:
-                    context.add_asset_metadata(shown_facts(beside(stage)))
-                parts = {asset: version(loaded[asset], stage.asset) for asset, version in (parts_read or {}).items()}
-                more = outside(in_force) if outside else {}
-                basis = _basis(context, stage, code_version, in_force, more, parts, core_alone)
+                    context.add_asset_metadata(shown_facts(beside(asset_context)))
+                parts = {
+                    asset: version(loaded[asset], asset_context.asset) for asset, version in (parts_read or {}).items()
+                }
+                more = outside(effective) if outside else {}
+                basis = _basis(context, asset_context, code_version, effective, more, parts, core_alone)
                 # A variant makes what its settings change, and no more.
-                reusable = reuse or (bool(stage.root.variant) and not reads_more)
-                last = stage.root.find_sound(stage.asset, stage.dataset.name) if reusable else None
-                if last and last.recipe == basis.recipe and not in_force.force:
-                    return _used_again(context, stage, last, basis)
-                value = function(replace(stage, recipe=basis.recipe), in_force, **loaded)
-            made = value if isinstance(value, Made) else Made(value)
+                reusable = reuse or (bool(asset_context.root.variant) and not reads_more)
+                last = (
+                    asset_context.root.find_sound(asset_context.asset, asset_context.dataset.name) if reusable else None
+                )
+                if last and last.recipe == basis.recipe and not effective.force:
+                    return _used_again(context, asset_context, last, basis)
+                value = function(replace(asset_context, recipe=basis.recipe), effective, **loaded)
+            made = value if isinstance(value, AssetResult) else AssetResult(value)
             return Product(
-                made, context, stage.dataset.name, basis, starts_numbering, blocking_checks(stage.asset), started
+                made,
+                context,
+                asset_context.dataset.name,
+                basis,
+                starts_numbering,
+                blocking_checks(asset_context.asset),
+                started,
             )
 
         make.__signature__ = _dagster_signature(function, inputs or {})  # type: ignore[attr-defined]
@@ -110,26 +128,26 @@ def dataset_asset(
             code_version=code_version,
             io_manager_key=io_manager,
             pool=pool,
-            required_resource_keys={"catalogue", "data_root", "presence", "compute"},
+            required_resource_keys={"catalogue", "data_root", "run_lock", "compute"},
             deps=list(deps),
         )(make)
 
     return decorate
 
 
-def _stage(context: dg.AssetExecutionContext) -> Stage:
+def _asset_context(context: dg.AssetExecutionContext) -> AssetContext:
     resources = context.resources
     dataset = resources.catalogue.dataset(context.partition_key)
     resources.data_root.pull(dataset.name)
     asset = context.asset_key.path[-1]
-    return Stage(asset, dataset, resources.data_root, context.run.run_id, compute=resources.compute)
+    return AssetContext(asset, dataset, resources.data_root, context.run.run_id, compute=resources.compute)
 
 
 def _basis(
     context: dg.AssetExecutionContext,
-    stage: Stage,
+    asset_context: AssetContext,
     code_version: str,
-    settings: StageSettings,
+    settings: AssetSettings,
     outside: Mapping[str, str],
     parts_read: Mapping[str, str],
     core_alone: bool,
@@ -139,8 +157,10 @@ def _basis(
     Raises:
         InputError: an input is not there, has not passed its checks, or is of another generation than the others.
     """
-    upstream = [stage.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])]
-    refuse_failed(stage.root, upstream)
+    upstream = [
+        asset_context.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
+    ]
+    refuse_failed(asset_context.root, upstream)
     read = {manifest.asset: manifest.data_version for manifest in upstream}
     numbering = common_numbering(upstream)
     if core_alone:
@@ -155,15 +175,17 @@ def _basis(
     return Basis(recipe, numbering, read)
 
 
-def _used_again(context: dg.AssetExecutionContext, stage: Stage, last: Manifest, basis: Basis) -> dg.MaterializeResult:
-    context.log.info(f"{stage.asset} {stage.dataset.name}: nothing has changed, used again")
+def _used_again(
+    context: dg.AssetExecutionContext, asset_context: AssetContext, last: Manifest, basis: Basis
+) -> dg.MaterializeResult:
+    context.log.info(f"{asset_context.asset} {asset_context.dataset.name}: nothing has changed, used again")
     # Its inputs are what they were, number by number: so it is right for any generation that they are right for.
     now = last.model_copy(update={"numbering": basis.numbering, "read": basis.read})
     if now != last:
-        stage.root.write_manifest(now)
+        asset_context.root.write_manifest(now)
     return dg.MaterializeResult(
-        metadata={**manifest_metadata(stage.root, now), "reused": True},
-        data_version=shown_version(stage.root, now),
+        metadata={**manifest_metadata(asset_context.root, now), "reused": True},
+        data_version=shown_version(asset_context.root, now),
     )
 
 

@@ -9,20 +9,20 @@ import pydantic
 from assets.core.settings import (
     ALL_SETTINGS,
     NEVER_EXPLAIN,
+    AssetSettings,
     IndexSettings,
     RecommendationSettings,
     ServingSettings,
-    StageSettings,
 )
 from storage.catalogue import Dataset, closest_to, first_mistake
 from storage.errors import InputError
 
 OF_A_RUN = {"force", "promote"}  # settings that no catalogue has
 
-Settings = TypeVar("Settings", bound=StageSettings)
+Settings = TypeVar("Settings", bound=AssetSettings)
 
 
-def settings_in_force(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
+def resolve_settings(kind: type[Settings], dataset: Dataset, given: dict[str, Any]) -> tuple[Settings, dict[str, str]]:
     """The settings of one asset of one dataset, and where each came from: class default < catalogue < run config.
 
     Raises:
@@ -62,16 +62,16 @@ def require_valid(asset: str, given: Mapping[str, Any]) -> None:
 
 def require_possible(dataset: Dataset) -> None:
     """Raise InputError where settings of a dataset contradict each other, before anything is made with them."""
-    index, _ = settings_in_force(IndexSettings, dataset, {})
-    serving, _ = settings_in_force(ServingSettings, dataset, {})
-    lists, _ = settings_in_force(RecommendationSettings, dataset, {})
+    index, _ = resolve_settings(IndexSettings, dataset, {})
+    serving, _ = resolve_settings(ServingSettings, dataset, {})
+    lists, _ = resolve_settings(RecommendationSettings, dataset, {})
     if lists.new_items == "mixed" and index.items == "core":
         raise InputError("new_items is 'mixed', and items is 'core', so that no item is new; set items to 'all'")
     if serving.explain and serving.serve in NEVER_EXPLAIN:
         raise InputError(f"explain asks for reasons, and serve names {serving.serve}, which cannot give any")
 
 
-def settings_table(settings: StageSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
+def settings_table(settings: AssetSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
     """The settings in force as a person reads them in the UI."""
     rows = [
         dg.TableRecord({"setting": name, "value": str(value), "from": origins[name]})

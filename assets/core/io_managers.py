@@ -45,7 +45,7 @@ WITHOUT_DATA = "sentence_without_data"  # in the metadata of a failure or a chec
 
 
 @dataclass(frozen=True)
-class Made:
+class AssetResult:
     """What an asset function returns: its value, and what a person wants to know of it.
 
     `metadata` may be a function; it is called after the value was written, when a stream has been counted.
@@ -83,12 +83,12 @@ class Basis:
 class Product:
     """A value on its way to disk, with everything its manifest will say."""
 
-    made: Made
+    made: AssetResult
     context: dg.AssetExecutionContext
     dataset: str
     basis: Basis
     starts_numbering: bool
-    guards: Collection[str]  # the names of its blocking checks
+    blocking: Collection[str]  # the names of its blocking checks
     started: float  # time.perf_counter()
 
 
@@ -112,7 +112,7 @@ class PublishingIOManager(dg.IOManager):
         self.root = root
 
     @abstractmethod
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         """Write the value whole."""
 
     @abstractmethod
@@ -122,8 +122,8 @@ class PublishingIOManager(dg.IOManager):
     def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
         asset = context.asset_key.path[-1]
         with as_failure(obj.dataset, InputError):
-            if obj.guards and self.suffix:
-                keep_previous(self.root, asset, obj.dataset, self.suffix, obj.guards)
+            if obj.blocking and self.suffix:
+                keep_previous(self.root, asset, obj.dataset, self.suffix, obj.blocking)
             published = self.publish(asset, obj.dataset, obj.made)
             own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
         seconds = time.perf_counter() - obj.started
@@ -175,7 +175,7 @@ class TablesIOManager(PublishingIOManager):
 
     suffix = ".parquet"
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         rows: Rows = made.value
         path = self.root.path(asset, dataset, self.suffix)
         written = write_table(path, asset, rows, made.about)
@@ -194,7 +194,7 @@ class ArraysIOManager(PublishingIOManager):
 
     suffix = ".npz"
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         path = self.root.path(asset, dataset, self.suffix)
         if isinstance(made.value, NearestItems):
             rows = len(made.value.visual)
@@ -215,7 +215,7 @@ class VersionsIOManager(TablesIOManager):
     suffix = ""
     versioned = True
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         path = self.root.work / "versions" / f"{asset}-{dataset}.parquet"  # its name is known when it is written
         written = write_table(path, asset, made.value, made.about)
         target = self.root.path(asset, dataset) / f"{written.data_version}.parquet"
@@ -229,7 +229,7 @@ class ModelsIOManager(PublishingIOManager):
 
     versioned = True
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         path, version = write_models(self.root.path(asset, dataset), made.value)
         return Published(path, version)
 
@@ -242,7 +242,7 @@ class ReleasesIOManager(PublishingIOManager):
 
     versioned = True
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         return Published(promote(self.root, made.value), made.value.version)
 
     def load(self, path: Path, annotation: Any) -> Promoted:
@@ -252,7 +252,7 @@ class ReleasesIOManager(PublishingIOManager):
 class FilesIOManager(PublishingIOManager):
     """Files that the asset has published itself: the value is their path."""
 
-    def publish(self, asset: str, dataset: str, made: Made) -> Published:
+    def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         sha256 = sha256_of(made.value)
         return Published(made.value, sha256[:16], sha256=sha256)
 

@@ -21,7 +21,7 @@ BEST = "best"  # of the models on validation
 PRECISION = "Arithmetic of the encoder; auto takes half precision where the hardware has it, fp32 is exact."
 
 
-class StageSettings(dg.Config):
+class AssetSettings(dg.Config):
     """What every asset can be told."""
 
     force: bool = Field(False, description="Make it again even if nothing has changed.")
@@ -30,11 +30,11 @@ class StageSettings(dg.Config):
     )
 
 
-class TunedSettings(StageSettings):
+class TunedSettings(AssetSettings):
     """Settings of which tuning chooses those that neither the catalogue nor a run's config gives."""
 
 
-class SourceSettings(StageSettings):
+class SourceSettings(AssetSettings):
     """Getting the raw files."""
 
     max_dump_bytes: int = Field(100 * 2**30, ge=1, description="A larger raw file is refused.")
@@ -43,7 +43,7 @@ class SourceSettings(StageSettings):
     sample_seed: int = Field(7, ge=0, description="Seed of the dataset that the project writes itself.")
 
 
-class ReviewSettings(StageSettings):
+class ReviewSettings(AssetSettings):
     """Reading reviews."""
 
     max_reject_rate: float = Field(
@@ -60,7 +60,7 @@ class ItemSettings(ReviewSettings):
     text_max_chars: int = Field(2000, ge=1, description="The text of an item that the encoder reads ends here.")
 
 
-class CoreSettings(StageSettings):
+class CoreSettings(AssetSettings):
     """Which interactions count."""
 
     min_rating: float | None = Field(None, description="Reviews with a lower rating are left out; none by default.")
@@ -68,7 +68,7 @@ class CoreSettings(StageSettings):
     item_core: int = Field(5, ge=1, description="Interactions that every remaining item has at least.")
 
 
-class IndexSettings(StageSettings):
+class IndexSettings(AssetSettings):
     """Which items are numbered, and so embedded."""
 
     min_described_share: float = Field(
@@ -80,7 +80,7 @@ class IndexSettings(StageSettings):
     items: Literal["core", "all"] = Field("core", description="Items of the core alone, or all that have metadata.")
 
 
-class SplitSettings(StageSettings):
+class SplitSettings(AssetSettings):
     """How interactions are divided into train, validation and test."""
 
     split: Literal["temporal", "random", "ratio_811", "leave_one_out"] = Field(
@@ -99,7 +99,7 @@ class SplitSettings(StageSettings):
         return points
 
 
-class PictureSettings(StageSettings):
+class PictureSettings(AssetSettings):
     """Fetching product pictures."""
 
     pictures_per_item: int = Field(1, ge=1, description="Pictures kept of an item: its first ones that are usable.")
@@ -135,7 +135,7 @@ class PictureSettings(StageSettings):
     )
 
 
-class ImageEncoderSettings(StageSettings):
+class ImageEncoderSettings(AssetSettings):
     """The encoder of pictures."""
 
     image_encoder: str = Field("ViT-B-32", description="An open_clip architecture, or 'tiny', a small one of ours.")
@@ -150,7 +150,7 @@ class ImageEncoderSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class TextEncoderSettings(StageSettings):
+class TextEncoderSettings(AssetSettings):
     """The encoder of texts."""
 
     text_encoder: str = Field(
@@ -225,20 +225,20 @@ class EaseSettings(TunedSettings):
     max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
 
 
-class ItemGraphSettings(StageSettings):
+class ItemGraphSettings(AssetSettings):
     """The nearest items in embedding space."""
 
     knn_max: int = Field(20, ge=20, le=100, description="Neighbours kept of every item; 'knn_k' of them are used.")
 
 
-class EvaluationSettings(StageSettings):
+class EvaluationSettings(AssetSettings):
     """Judging models on the test split."""
 
     mask_validation: bool = Field(False, description="Leave a user's validation items out of the ranking, as train's.")
     evaluation_seed: int = Field(0, ge=0, description="Seed of the order of equal scores and of the bootstrap.")
 
 
-class ExplainedSettings(StageSettings):
+class ExplainedSettings(AssetSettings):
     """Whether recommendations come with reasons."""
 
     explain: bool = Field(
@@ -259,14 +259,14 @@ class ServingSettings(ExplainedSettings):
         return name
 
 
-class RefitSettings(StageSettings):
+class RefitSettings(AssetSettings):
     """Fitting a model to all interactions."""
 
     processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class ListSettings(StageSettings):
+class ListSettings(AssetSettings):
     """How long a list is."""
 
     top_k: int = Field(20, ge=1, description="Items recommended to a user.")
@@ -283,7 +283,7 @@ class RecommendationSettings(ExplainedSettings, ListSettings):
     )
 
 
-class NewItemSettings(StageSettings):
+class NewItemSettings(AssetSettings):
     """How well items are placed that nobody has bought yet."""
 
     cold_share: float = Field(0.1, gt=0, lt=1, description="Share of the items that training is not shown at all.")
@@ -291,7 +291,7 @@ class NewItemSettings(StageSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class GuardSettings(StageSettings):
+class RegressionCheckSettings(AssetSettings):
     """What a table may lose against the generation before, and how old a report may be; checks read the catalogue's."""
 
     max_row_drop: float = Field(0.5, ge=0, le=1, description="Share of its rows that a table may lose.")
@@ -299,7 +299,7 @@ class GuardSettings(StageSettings):
     max_age_days: float | None = Field(None, gt=0, description="Days after which a report counts as stale.")
 
 
-class PromotionSettings(StageSettings):
+class PromotionSettings(AssetSettings):
     """Which models are served."""
 
     max_validation_drop: float = Field(
@@ -309,13 +309,13 @@ class PromotionSettings(StageSettings):
     keep_versions: int = Field(3, ge=1, description="Promoted generations, and versions of a model, that are kept.")
 
 
-class ReportSettings(StageSettings):
+class ReportSettings(AssetSettings):
     """The report."""
 
     report_users: int = Field(12, ge=1, description="Users whose history and recommendations are shown.")
 
 
-ALL_SETTINGS: tuple[type[StageSettings], ...] = (
+ALL_SETTINGS: tuple[type[AssetSettings], ...] = (
     SourceSettings,
     ReviewSettings,
     ItemSettings,
@@ -336,7 +336,7 @@ ALL_SETTINGS: tuple[type[StageSettings], ...] = (
     ListSettings,
     RecommendationSettings,
     NewItemSettings,
-    GuardSettings,
+    RegressionCheckSettings,
     PromotionSettings,
     ReportSettings,
 )

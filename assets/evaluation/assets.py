@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import Made, link
+from assets.core.io_managers import AssetResult, link
 from assets.core.settings import EvaluationSettings, NewItemSettings, RefitSettings, ReportSettings
 from assets.evaluation.compute_costs import Costs, headline
 from assets.evaluation.report_address import report_url
@@ -30,11 +30,11 @@ from storage.files.atomic import publish_bytes
 from storage.schemas import SCHEMAS
 
 
-def runs_so_far(stage: Stage) -> dict[str, Any]:
+def runs_so_far(context: AssetContext) -> dict[str, Any]:
     """The runs of the dataset up to now, as a picture."""
     from assets.evaluation.report.history_plot import history_picture
 
-    return history_picture(read_history(stage.root, stage.dataset.name))
+    return history_picture(read_history(context.root, context.dataset.name))
 
 
 @dataset_asset(
@@ -47,19 +47,19 @@ def runs_so_far(stage: Stage) -> dict[str, Any]:
     beside=runs_so_far,
 )
 def leaderboard(
-    stage: Stage,
+    context: AssetContext,
     config: EvaluationSettings,
     splits: pa.Table,
     tuning: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     **models: SavedModels,
-) -> Made:
+) -> AssetResult:
     """Every model, loss and seed on the test split: full ranking over all items, metrics with intervals, by strata.
 
     Block `controlled` has all learned models under the same loss, `open` the best of each and what has no loss.
     """
-    from assets.evaluation.evaluate import Bench, judge
+    from assets.evaluation.evaluate import Bench, evaluate_fit
     from assets.evaluation.leaderboard import as_facts, board_rows, compare, standings
     from assets.evaluation.strata import item_strata
     from assets.training.held_out import HeldOut
@@ -70,25 +70,25 @@ def leaderboard(
     popularity = np.bincount(parts.pairs(TRAIN)[1], minlength=parts.items)
     has_picture, has_text = (view.has_value[: parts.items] for view in (image_embeddings, text_embeddings))
     bench = Bench(test, item_strata(popularity, has_picture, has_text), config.evaluation_seed)
-    judged = []
-    with stage.progress(sum(len(model.fits) for model in models.values()), "fits") as progress:
+    evaluations = []
+    with context.progress(sum(len(model.fits) for model in models.values()), "fits") as progress:
         for model in models.values():
             for fit in model.fits:
-                judged.append(judge(fit, scorer_of(fit, test.train, models), bench))
+                evaluations.append(evaluate_fit(fit, scorer_of(fit, test.train, models), bench))
                 progress.advance()
-    found = standings(judged, models)
+    found = standings(evaluations, models)
     compared = [one for standing in found for one in compare(standing, config.evaluation_seed)]
     rows = list(board_rows(found, compared, models, config.evaluation_seed))
     common = {
-        "dataset": stage.dataset.name,
-        "dataset_version": stage.manifest("splits").data_version,
-        "split_rule": stage.manifest("splits").recipe.settings["split"],
+        "dataset": context.dataset.name,
+        "dataset_version": context.manifest("splits").data_version,
+        "split_rule": context.manifest("splits").recipe.settings["split"],
     }
-    costs = Costs.of(tuning, {name: stage.manifest(name).facts for name in models})
+    costs = Costs.of(tuning, {name: context.manifest(name).facts for name in models})
     table = pa.Table.from_pylist([common | costs.of_row(row) | row for row in rows], schema=SCHEMAS["leaderboard"])
     unseen = float((popularity[parts.pairs(TEST)[1]] == 0).mean())
     facts = {"test_interactions_with_items_unseen_in_train": unseen, "comparisons": as_facts(compared)}
-    return Made(table, headline(rows) | facts)
+    return AssetResult(table, headline(rows) | facts)
 
 
 @dataset_asset(
@@ -102,7 +102,7 @@ def leaderboard(
     parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))},
 )
 def new_item_recall(
-    stage: Stage,
+    context: AssetContext,
     config: NewItemSettings,
     splits: pa.Table,
     image_embeddings: Embeddings,
@@ -110,7 +110,7 @@ def new_item_recall(
     item_graph: NearestItems,
     model_choice: pa.Table,
     **placing: SavedModels,
-) -> Made:
+) -> AssetResult:
     """How well items are placed that nobody has bought yet: some are held out of training with all their interactions.
 
     They are then ranked for the users who have some of them, by their content through the gate, by their likeness to
@@ -128,13 +128,13 @@ def new_item_recall(
         cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
         model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
     except InputError as error:  # a dataset that is too small for this is not too small for all else
-        return Made(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
+        return AssetResult(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
     rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))
     facts: dict[str, Any] = {"items_held_out": len(cold.items), "users": len(cold.users)}
     try:
         data, row = warm_data(cold, views, item_graph), row_of(model_choice)
         chosen = fit_anew(
-            stage, RefitSettings.model_validate({"device": config.device}), row["model"], row["values"], data
+            context, RefitSettings.model_validate({"device": config.device}), row["model"], row["values"], data
         )[0]
         scorer = scorer_of(chosen, matrix_of(data.user, data.item, data.users, data.items))
         rows += mixed_rows(cold, scorer, model, views, config.cold_seed)
@@ -143,7 +143,7 @@ def new_item_recall(
         facts["mixing_not_measured"] = str(error)
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["new_item_recall"])
     facts |= {f"{row['method']}/{row['metric']}@{row['k']}": row["value"] for row in rows}
-    return Made(table, facts, published=lambda: forget_checkpoints(stage))
+    return AssetResult(table, facts, published=lambda: forget_checkpoints(context))
 
 
 @dataset_asset(
@@ -154,7 +154,7 @@ def new_item_recall(
     reads_more=True,
 )
 def report(
-    stage: Stage,
+    context: AssetContext,
     config: ReportSettings,
     leaderboard: pa.Table,
     gated_lightgcn: SavedModels,
@@ -173,7 +173,7 @@ def report(
     text_embeddings: Embeddings,
     item_graph: NearestItems,
     current: Promoted,
-) -> Made:
+) -> AssetResult:
     """One HTML page that can be sent to anybody: the dataset, the leaderboard, the gate, and what some users get."""
     from assets.evaluation.report.findings import SENT, Findings, curves_of, item_frame
     from assets.evaluation.report.history_plot import history_picture
@@ -183,18 +183,18 @@ def report(
     from assets.training.train_set import everything, train_set
     from models.ranking.ranking import matrix_of
 
-    lineage = stage.root.lineage(["recommendations", "leaderboard", "new_item_recall"], stage.dataset.name)
-    board = stage.manifest("leaderboard").facts
-    served, choice = current.release.model, stage.manifest("current").facts["choice"]
-    run = Run.of(stage.run, lineage, cast(float | None, board.get(f"recall@20/{served}")))
-    history = with_run(read_history(stage.root, stage.dataset.name), run)
+    lineage = context.root.lineage(["recommendations", "leaderboard", "new_item_recall"], context.dataset.name)
+    board = context.manifest("leaderboard").facts
+    served, choice = current.release.model, context.manifest("current").facts["choice"]
+    run = Run.of(context.run, lineage, cast(float | None, board.get(f"recall@20/{served}")))
+    history = with_run(read_history(context.root, context.dataset.name), run)
     views: dict[str, Any] = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
     parts, data = train_set(splits, interaction_graph, **views, item_graph=item_graph)
-    train, others = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items), evaluated_models(stage, served)
+    train, others = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items), evaluated_models(context, served)
     evaluated = {name: others[name].best()[0] for name in dict.fromkeys((served, "lightgcn"))}
     sent = current.models(SERVED_MODEL).main
     findings = Findings(
-        dataset=stage.dataset.name,
+        dataset=context.dataset.name,
         made_at=datetime.now(UTC),
         leaderboard=leaderboard.to_pandas(),
         tuning=tuning.to_pandas(),
@@ -214,13 +214,13 @@ def report(
         explainers={name: explainer_of(model, data) for name, model in evaluated.items()}
         | {SENT: explainer_of(sent, everything(splits, **views, item_graph=item_graph))},
         history=history,
-        variants=variant_rows(stage.root.published, stage.dataset.name),
+        variants=variant_rows(context.root.published, context.dataset.name),
     )
-    target = stage.root.path("report", stage.dataset.name, ".html")
-    facts = {"open": link(report_url(stage.root.name(stage.dataset.name))), **history_picture(history)}
-    page = render(findings, pictures_of(stage), config.report_users)
+    target = context.root.path("report", context.dataset.name, ".html")
+    facts = {"open": link(report_url(context.root.name(context.dataset.name))), **history_picture(history)}
+    page = render(findings, pictures_of(context), config.report_users)
     publish_bytes(target, page.encode())
-    return Made(target, facts, published=lambda: append_run(stage.root, stage.dataset.name, run))
+    return AssetResult(target, facts, published=lambda: append_run(context.root, context.dataset.name, run))
 
 
 def variant_rows(root: DataRoot, dataset: str) -> list[dict[str, Any]]:
@@ -231,12 +231,12 @@ def variant_rows(root: DataRoot, dataset: str) -> list[dict[str, Any]]:
     return [published, *own] if own else []
 
 
-def evaluated_models(stage: Stage, served: str) -> dict[str, SavedModels]:
+def evaluated_models(context: AssetContext, served: str) -> dict[str, SavedModels]:
     """The evaluated model that was chosen, LightGCN beside it, and what they are blended of, by name."""
     found: dict[str, SavedModels] = {}
     wanted = [served, "lightgcn"]
     for name in wanted:
         if name not in found:
-            found[name] = read_models(stage.root.artefact(stage.manifest(name)))
+            found[name] = read_models(context.root.artefact(context.manifest(name)))
             wanted += [found[name].main.config[part] for part in ("first", "second") if part in found[name].main.config]
     return found

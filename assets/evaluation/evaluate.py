@@ -38,7 +38,7 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Judged:
+class Evaluation:
     """One fit, judged.
 
     Attributes:
@@ -65,7 +65,7 @@ class Judged:
         return self.by_user if stratum == "all" else self.by_stratum[stratum]
 
 
-def judge(fit: SavedModel, scorer: Scorer, bench: Bench) -> Judged:
+def evaluate_fit(fit: SavedModel, scorer: Scorer, bench: Bench) -> Evaluation:
     """Rank all items for all users of the test split, once.
 
     Items that train does not know stay in the denominator.
@@ -80,7 +80,7 @@ def judge(fit: SavedModel, scorer: Scorer, bench: Bench) -> Judged:
     if len(strangers):
         unknown = rank(scorer, strangers, test.masked, max(CUTOFFS), bench.seed)
         by_stratum[WITHOUT_TRAIN] = ranking_metrics(unknown, strangers, test.wanted)
-    return Judged(fit, by_user, {name: found for name, found in by_stratum.items() if found}, eval_s)
+    return Evaluation(fit, by_user, {name: found for name, found in by_stratum.items() if found}, eval_s)
 
 
 def _recall_of(ranking: Ranking, test: HeldOut, items: np.ndarray) -> ByUser:
@@ -98,35 +98,35 @@ def _recall_of(ranking: Ranking, test: HeldOut, items: np.ndarray) -> ByUser:
 Intervals = dict[str, np.ndarray]
 
 
-def intervals_of(judged: Sequence[Judged], seed: int) -> list[Intervals]:
+def intervals_of(evaluations: Sequence[Evaluation], seed: int) -> list[Intervals]:
     """Of each fit, by stratum: the bootstrap intervals of its metrics, float64 [2, metrics].
 
     All fits see the same draws of users, which are made once a stratum.
     """
-    found: list[Intervals] = [{} for _ in judged]
-    strata = ["all", *judged[0].by_stratum] if judged else []
+    found: list[Intervals] = [{} for _ in evaluations]
+    strata = ["all", *evaluations[0].by_stratum] if evaluations else []
     for stratum in strata:
-        columns = [np.stack(list(one.of(stratum).values()), axis=1) for one in judged]
+        columns = [np.stack(list(one.of(stratum).values()), axis=1) for one in evaluations]
         ends = np.stack(bootstrap_intervals(np.concatenate(columns, axis=1), seed))
-        for one, part in zip(found, np.split(ends, len(judged), axis=1), strict=True):
+        for one, part in zip(found, np.split(ends, len(evaluations), axis=1), strict=True):
             one[stratum] = part
     return found
 
 
-def rows_of(judged: Judged, intervals: Intervals) -> Iterator[dict[str, Any]]:
+def rows_of(evaluation: Evaluation, intervals: Intervals) -> Iterator[dict[str, Any]]:
     """The leaderboard's rows of one fit: every metric of every stratum, with its bootstrap interval over users."""
-    config = judged.fit.config
+    config = evaluation.fit.config
     about = {
-        "model": judged.model,
-        "loss": judged.loss,
+        "model": evaluation.model,
+        "loss": evaluation.loss,
         "score": config["score"],
         "seed": config["seed"],
         "device": config["device"],
         "settings_hash": settings_hash(config),
-        "eval_s": judged.eval_s,
+        "eval_s": evaluation.eval_s,
     }
     for stratum, (lows, highs) in intervals.items():
-        for ((metric, cutoff), values), low, high in zip(judged.of(stratum).items(), lows, highs, strict=True):
+        for ((metric, cutoff), values), low, high in zip(evaluation.of(stratum).items(), lows, highs, strict=True):
             row = {"stratum": stratum, "metric": metric, "k": cutoff, "value": float(values.mean())}
             yield about | row | {"ci_low": float(low), "ci_high": float(high), "n_users": len(values)}
 

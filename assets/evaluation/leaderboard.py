@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from assets.evaluation.evaluate import Judged, intervals_of, rows_of
+from assets.evaluation.evaluate import Evaluation, intervals_of, rows_of
 from assets.evaluation.significance import bootstrap_intervals, holm, sign_flip_p_value
 from models.model_spec import LEARNED, PAPER_MODEL
 from storage.artifacts.saved_models import SavedModels
@@ -26,7 +26,7 @@ class Standing:
 
     block: str
     name: str
-    fits: Mapping[str, Sequence[Judged]]
+    fits: Mapping[str, Sequence[Evaluation]]
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,21 @@ class Comparison:
     p_holm: float | None
 
 
-def standings(judged: Sequence[Judged], models: Mapping[str, SavedModels]) -> list[Standing]:
+def standings(evaluations: Sequence[Evaluation], models: Mapping[str, SavedModels]) -> list[Standing]:
     """Who is compared with whom."""
-    losses = dict.fromkeys(one.loss for one in judged if one.model in LEARNED)
+    losses = dict.fromkeys(one.loss for one in evaluations if one.model in LEARNED)
     found = []
     for loss in losses:
-        fits = _by_model(one for one in judged if one.loss == loss and one.model in LEARNED)
+        fits = _by_model(one for one in evaluations if one.loss == loss and one.model in LEARNED)
         found.append(Standing("controlled", loss, fits))
     best = {name: {fit.name for fit in model.best()} for name, model in models.items()}
-    found.append(Standing("open", "open", _by_model(one for one in judged if one.fit.name in best[one.model])))
+    found.append(Standing("open", "open", _by_model(one for one in evaluations if one.fit.name in best[one.model])))
     return found
 
 
-def _by_model(judged: Iterator[Judged]) -> dict[str, list[Judged]]:
-    found: dict[str, list[Judged]] = {}
-    for one in judged:
+def _by_model(evaluations: Iterator[Evaluation]) -> dict[str, list[Evaluation]]:
+    found: dict[str, list[Evaluation]] = {}
+    for one in evaluations:
         found.setdefault(one.model, []).append(one)
     return found
 
@@ -89,7 +89,7 @@ def compare(standing: Standing, seed: int) -> list[Comparison]:
     return found
 
 
-def over_seeds(fits: Sequence[Judged], metric: tuple[str, int]) -> np.ndarray:
+def over_seeds(fits: Sequence[Evaluation], metric: tuple[str, int]) -> np.ndarray:
     """Each user's metric as the mean over seeds, float64 [users]."""
     return np.mean([fit.by_user[metric] for fit in fits], axis=0)
 
@@ -98,9 +98,9 @@ def board_rows(
     found: Sequence[Standing], compared: Sequence[Comparison], models: Mapping[str, SavedModels], seed: int
 ) -> Iterator[dict[str, Any]]:
     """Rows of the table `leaderboard`, without what is the same for all of them; one row a seed."""
-    judged = list({id(one): one for each in found for fits in each.fits.values() for one in fits}.values())
-    intervals = intervals_of(judged, seed)
-    rows = {id(one): list(rows_of(one, ends)) for one, ends in zip(judged, intervals, strict=True)}
+    evaluations = list({id(one): one for each in found for fits in each.fits.values() for one in fits}.values())
+    intervals = intervals_of(evaluations, seed)
+    rows = {id(one): list(rows_of(one, ends)) for one, ends in zip(evaluations, intervals, strict=True)}
     p_holm = {(one.standing, one.model): one.p_holm for one in compared if one.p_holm is not None}
     for standing in found:
         for model, fits in standing.fits.items():

@@ -114,9 +114,9 @@ def _among_warm(cold: Cold, nearest: np.ndarray) -> np.ndarray:
 def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
     """A model made and trained as `like`, which learns of the warm items alone: no other is even a negative."""
     data = warm_data(cold, views)
-    made_of = RecommenderConfig.model_validate(like.config)
+    recommender = RecommenderConfig.model_validate(like.config)
     training = TrainerConfig.model_validate(like.config | {"device": device})
-    return fit_one(like.config["model"], made_of, training, data, HeldOut.of(cold.warm, VALIDATION))[0]
+    return fit_one(like.config["model"], recommender, training, data, HeldOut.of(cold.warm, VALIDATION))[0]
 
 
 def placed_vectors(cold: Cold, model: SavedModel, views: Views) -> np.ndarray:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import Made
+from assets.core.io_managers import AssetResult
 from assets.core.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
-from assets.features.embed import Encoded, Told, embed, embedding_rows, filling
-from assets.features.embedding_preview import picture_looks, text_looks
+from assets.features.embed import Encoded, OnProgress, embed, embedding_rows, filling
+from assets.features.embedding_preview import preview_pictures, text_looks
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.item_pictures import (
     is_local,
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataset_asset(group="features", kinds={"jpeg", "parquet"}, code_version="3", deps=["raw_metadata"], pool="downloads")
-def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> Made:
+def item_images(context: AssetContext, config: PictureSettings, items: pa.Table, item_index: pa.Table) -> AssetResult:
     """The first usable pictures of every item, kept by their content; an item without one says why."""
     limits = FetchLimits(
         timeout_s=config.picture_timeout_s,
@@ -50,18 +50,20 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         excluded=frozenset(config.picture_exclude),
     )
     again: Again = "everything" if config.force else "failed" if config.picture_retry_failed else "passing"
-    links = stage.dataset.image_links
-    source = Source(picture_folder(stage), is_local(stage), Path(links) if links else None)
-    store, places = pictures_of(stage), places_of(items, item_index)
-    with stage.progress(len(item_index), "items") as progress:
+    links = context.dataset.image_links
+    source = Source(picture_folder(context), is_local(context), Path(links) if links else None)
+    store, places = pictures_of(context), places_of(items, item_index)
+    with context.progress(len(item_index), "items") as progress:
         how = (limits, progress, config.pictures_per_item, again)
-        if stage.compute.on_ray:
-            fetched = fetch_on_cluster(stage, places, source, store.folder, *how)
+        if context.compute.on_ray:
+            fetched = fetch_on_cluster(context, places, source, store.folder, *how)
         else:
             fetched = fetch_pictures(wanted_pictures(places), source, Attempts(store), *how)
     by_status = counted(fetched.table["status"])
-    told = ", ".join(f"{count:,} {status}" for status, count in sorted(by_status.items(), key=lambda pair: -pair[1]))
-    logger.info(f"{stage.asset} {stage.dataset.name}: {told or 'nothing'} of {len(item_index):,} items")
+    on_progress = ", ".join(
+        f"{count:,} {status}" for status, count in sorted(by_status.items(), key=lambda pair: -pair[1])
+    )
+    logger.info(f"{context.asset} {context.dataset.name}: {on_progress or 'nothing'} of {len(item_index):,} items")
     with_picture = pc.sum(pc.and_(pc.equal(fetched.table["status"], OK), pc.equal(fetched.table["position"], 0)))
     facts = {
         "by_status": by_status,
@@ -70,7 +72,7 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
         "from_store": fetched.from_store,
         "likely_placeholders": likely_placeholders(fetched.table, config.picture_placeholder_share),
     }
-    return Made(fetched.table, facts)
+    return AssetResult(fetched.table, facts)
 
 
 @dataset_asset(
@@ -81,27 +83,29 @@ def item_images(stage: Stage, config: PictureSettings, items: pa.Table, item_ind
     pool=GPU,
     outside=lambda config: {"space": space_name(image_space(config))},
 )
-def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table) -> Made:
+def image_embeddings(
+    context: AssetContext, config: ImageEncoderSettings, item_index: pa.Table, item_images: pa.Table
+) -> AssetResult:
     """What every item looks like: the vector that the image tower of CLIP gives to its picture."""
-    pictures = pictures_of(stage)
+    pictures = pictures_of(context)
 
-    def encode(new: Sequence[str], told: Told) -> Encoded:
-        return image_encoder(config).encode(pictures.batches(new, config.image_batch), told)
+    def encode(new: Sequence[str], on_progress: OnProgress) -> Encoded:
+        return image_encoder(config).encode(pictures.batches(new, config.image_batch), on_progress)
 
     content = pictures_by_item(item_index, item_images)
     embedded = embed(
-        stage,
+        context,
         image_space(config),
         content,
-        pictures_on_cluster(stage, config, pictures) if stage.compute.on_ray else filling(encode),
+        pictures_on_cluster(context, config, pictures) if context.compute.on_ray else filling(encode),
         lambda: image_encoder(config).dimension,
         unit="pictures",
         dtype=config.embedding_dtype,
     )
     failed = item_images.filter(pc.not_equal(item_images["status"], OK))["status"]
     about = {"encoder": config.image_encoder, "weights": without_folder(config.image_weights)}
-    looks = picture_looks(embedded, item_index["item_id"].to_pylist(), pictures)
-    return embedding_rows(item_index, embedded, about, counted(failed), looks)
+    previews = preview_pictures(embedded, item_index["item_id"].to_pylist(), pictures)
+    return embedding_rows(item_index, embedded, about, counted(failed), previews)
 
 
 @dataset_asset(
@@ -112,7 +116,9 @@ def image_embeddings(stage: Stage, config: ImageEncoderSettings, item_index: pa.
     pool=GPU,
     outside=lambda config: {"space": space_name(text_space(config))},
 )
-def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table) -> Made:
+def text_embeddings(
+    context: AssetContext, config: TextEncoderSettings, item_index: pa.Table, items: pa.Table
+) -> AssetResult:
     """What is written about every item: the vector that SBERT gives to its text."""
     row = pc.index_in(item_index["item_id"], value_set=items["item_id"])
     texts, titles = (items[name].cast(pa.large_string()).take(row).to_pylist() for name in ("text", "title"))
@@ -123,16 +129,16 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
         keys = sorted(new, key=lambda key: (-len(text_of[key]), key))  # a batch wastes little padding
         return keys, [text_of[key] for key in keys]
 
-    def encode(new: Sequence[str], told: Told) -> Encoded:
+    def encode(new: Sequence[str], on_progress: OnProgress) -> Encoded:
         keys, texts = longest_first(new)
-        return ((keys[part], vectors) for part, vectors in text_encoder(config).encode(texts, told))
+        return ((keys[part], vectors) for part, vectors in text_encoder(config).encode(texts, on_progress))
 
     content = pa.array([[key] if key else [] for key in keys], pa.list_(pa.string()))
     embedded = embed(
-        stage,
+        context,
         text_space(config),
         content,
-        texts_on_cluster(stage, config, longest_first) if stage.compute.on_ray else filling(encode),
+        texts_on_cluster(context, config, longest_first) if context.compute.on_ray else filling(encode),
         lambda: text_encoder(config).dimension,
         unit="texts",
         dtype=config.embedding_dtype,
@@ -144,12 +150,12 @@ def text_embeddings(stage: Stage, config: TextEncoderSettings, item_index: pa.Ta
 
 @dataset_asset(group="features", kinds={"numpy"}, code_version="1", io_manager="arrays", reuse=True)
 def item_graph(
-    stage: Stage,
+    context: AssetContext,
     config: ItemGraphSettings,
     item_index: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
-) -> Made:
+) -> AssetResult:
     """The items of the core nearest to each by picture and by text; a model joins the first `knn_k` of them to a graph.
 
     There each pair counts both ways, and edges are weighed by the degrees of their ends. An item without a picture, or
@@ -161,7 +167,7 @@ def item_graph(
     core = item_index["in_core"].to_numpy()
     nearest = {name: nearest_items(view.matrix, view.has_value & core, config.knn_max) for name, view in views.items()}
     facts = {f"items_with_{name}_neighbours": int((found[:, 0] >= 0).sum()) for name, found in nearest.items()}
-    return Made(NearestItems(**nearest), facts)
+    return AssetResult(NearestItems(**nearest), facts)
 
 
 def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:

@@ -8,16 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
-from assets.core.io_managers import Made
+from assets.core.asset_context import AssetContext
+from assets.core.io_managers import AssetResult
 from storage.artifacts.tables import embedding_table
 from storage.embeddings.store import EmbeddingStore, in_use, space_name
 
 BLOCK_ITEMS = 1 << 16
 
-Told: TypeAlias = Callable[..., None]  # how many more are done, and how many seconds a device waited for them
+OnProgress: TypeAlias = Callable[..., None]  # how many more are done, and how many seconds a device waited for them
 Encoded: TypeAlias = Iterator[tuple[Sequence[str], np.ndarray]]
-Filling: TypeAlias = Callable[[EmbeddingStore, Sequence[str], Told], Iterator[int]]
+Filling: TypeAlias = Callable[[EmbeddingStore, Sequence[str], OnProgress], Iterator[int]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Embedded:
 
 
 def embed(
-    stage: Stage,
+    context: AssetContext,
     identity: Mapping[str, object],
     content: pa.ListArray,
     fill: Filling,
@@ -63,14 +63,14 @@ def embed(
         unit: what the contents are.
         dtype: of the matrix.
     """
-    with in_use(stage.root):
-        store = EmbeddingStore(stage.root, identity)
+    with in_use(context.root):
+        store = EmbeddingStore(context.root, identity)
         distinct = content.flatten().unique().to_pylist()
         new = store.new(distinct)
         facts: dict[str, float] = {"encoded": 0, "from_store": len(distinct) - len(new)}
         facts["hit_rate"] = facts["from_store"] / max(len(distinct), 1)
         if new:
-            progress = stage.progress(len(new), unit)
+            progress = context.progress(len(new), unit)
             counts = fill(store, new, progress.advance)
             with progress:
                 for count in counts:
@@ -86,7 +86,7 @@ def embed(
     return Embedded(matrix, has_value, content, norms, space_name(identity), facts)
 
 
-def filling(encode: Callable[[Sequence[str], Told], Encoded]) -> Filling:
+def filling(encode: Callable[[Sequence[str], OnProgress], Encoded]) -> Filling:
     """Fill the store in this process, by what yields batches of (content, float32 [b, d])."""
 
     def kept(store: EmbeddingStore, batches: Encoded) -> Iterator[int]:
@@ -95,7 +95,7 @@ def filling(encode: Callable[[Sequence[str], Told], Encoded]) -> Filling:
             yield len(batch)
         store.flush()
 
-    return lambda store, new, told: kept(store, encode(new, told))
+    return lambda store, new, on_progress: kept(store, encode(new, on_progress))
 
 
 def _with_vector(content: pa.ListArray, place: np.ndarray) -> tuple[pa.ListArray, np.ndarray]:
@@ -126,8 +126,8 @@ def embedding_rows(
     embedded: Embedded,
     about: Mapping[str, str],
     missing: Mapping[str, int],
-    looks: Mapping[str, Any],
-) -> Made:
+    previews: Mapping[str, Any],
+) -> AssetResult:
     """The embedding table, and what a person wants to know of it.
 
     Args:
@@ -148,4 +148,4 @@ def embedding_rows(
     counts: dict[str, Any] = {"with_value": with_value, "without_value": without_value}
     counts["missing"] = {**missing, "not_encodable": unfit} if unfit else dict(missing)
     table = embedding_table(item_index, embedded.matrix, embedded.has_value, embedded.content)
-    return Made(table, {**about, **embedded.facts, **counts, **looks}, about)
+    return AssetResult(table, {**about, **embedded.facts, **counts, **previews}, about)

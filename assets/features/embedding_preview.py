@@ -38,7 +38,7 @@ def text_looks(embedded: Embedded, titles: Sequence[str | None]) -> dict[str, An
     return _norms(embedded) | {"neighbours": markdown(neighbour_table(found, titles))}
 
 
-def picture_looks(embedded: Embedded, names: Sequence[str], pictures: PictureStore) -> dict[str, Any]:
+def preview_pictures(embedded: Embedded, names: Sequence[str], pictures: PictureStore) -> dict[str, Any]:
     """Lengths and neighbours of pictures, and a contact sheet of some."""
     found = neighbours(embedded.matrix, embedded.has_value)
     beside = [[one.item, *one.nearest] for one in found]

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from storage.images.fetch import Wanted
 from storage.images.statuses import OK
 from storage.images.store import PictureStore
@@ -32,21 +32,21 @@ def wanted_pictures(places: pa.Table) -> Iterator[Wanted]:
             yield Wanted(item_id, of_item)
 
 
-def is_local(stage: Stage) -> bool:
+def is_local(context: AssetContext) -> bool:
     """Whether a dataset's metadata lie on this machine, so that its owner says which pictures they name."""
-    return urlsplit(stage.dataset.metadata).scheme not in ("http", "https")
+    return urlsplit(context.dataset.metadata).scheme not in ("http", "https")
 
 
-def picture_folder(stage: Stage) -> Path | None:
+def picture_folder(context: AssetContext) -> Path | None:
     """Where relative picture paths of a dataset are looked up: as the catalogue says, or beside local metadata."""
-    if stage.dataset.images:
-        return Path(stage.dataset.images)
-    return stage.root.artefact(stage.manifest("raw_metadata")).parent if is_local(stage) else None
+    if context.dataset.images:
+        return Path(context.dataset.images)
+    return context.root.artefact(context.manifest("raw_metadata")).parent if is_local(context) else None
 
 
-def pictures_of(stage: Stage) -> PictureStore:
+def pictures_of(context: AssetContext) -> PictureStore:
     """The pictures kept for a dataset."""
-    return PictureStore(stage.root.published.path("item_images", stage.dataset.name))
+    return PictureStore(context.root.published.path("item_images", context.dataset.name))
 
 
 def likely_placeholders(item_images: pa.Table, share: float) -> dict[str, dict[str, object]]:

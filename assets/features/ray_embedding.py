@@ -16,10 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.ray_cluster import Shares, allow_read_only, on_cluster
 from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
-from assets.features.embed import Filling, Told
+from assets.features.embed import Filling, OnProgress
 from assets.features.encoders import image_encoder, text_encoder
 from assets.features.item_pictures import wanted_pictures
 from storage.artifacts.data_root import DataRoot
@@ -42,7 +42,7 @@ Rows = dict[str, Any]  # a block of Ray Data: columns as NumPy arrays
 
 
 def fetch_on_cluster(
-    stage: Stage,
+    context: AssetContext,
     places: pa.Table,
     source: Source,
     folder: Path,
@@ -62,7 +62,7 @@ def fetch_on_cluster(
     """
     work = partial(fetch_parts, places, source, folder, limits, pictures_per_item, again)
     parts = []
-    for part in on_cluster(stage.compute, stage.root, work):
+    for part in on_cluster(context.compute, context.root, work):
         parts.append(part)
         progress.advance(len(pc.unique(part.table["item_id"])))
     table = pa.concat_tables([part.table for part in parts])
@@ -115,19 +115,21 @@ class Fetcher:
         return {"fetched": _objects([fetch_pictures(*given)])}
 
 
-def pictures_on_cluster(stage: Stage, config: ImageEncoderSettings, pictures: PictureStore) -> Filling:
+def pictures_on_cluster(context: AssetContext, config: ImageEncoderSettings, pictures: PictureStore) -> Filling:
     """Fills the store of vectors with what an encoder of pictures says, on a cluster."""
 
-    def fill(store: EmbeddingStore, new: Sequence[str], told: Told) -> Iterator[int]:
+    def fill(store: EmbeddingStore, new: Sequence[str], on_progress: OnProgress) -> Iterator[int]:
         batches = pictures.batches(new, config.image_batch)
-        work = partial(encode_pictures, batches, config, stage.root, store.identity, shard_vectors(len(new)))
-        return _counted(store, new, on_cluster(stage.compute, stage.root, work), told)
+        work = partial(encode_pictures, batches, config, context.root, store.identity, shard_vectors(len(new)))
+        return _counted(store, new, on_cluster(context.compute, context.root, work), on_progress)
 
     return fill
 
 
 def texts_on_cluster(
-    stage: Stage, config: TextEncoderSettings, longest_first: Callable[[Sequence[str]], tuple[list[str], list[str]]]
+    context: AssetContext,
+    config: TextEncoderSettings,
+    longest_first: Callable[[Sequence[str]], tuple[list[str], list[str]]],
 ) -> Filling:
     """Fills the store of vectors with what an encoder of texts says, on a cluster.
 
@@ -135,14 +137,14 @@ def texts_on_cluster(
         longest_first: keys in the order in which they are encoded, and their texts.
     """
 
-    def fill(store: EmbeddingStore, new: Sequence[str], told: Told) -> Iterator[int]:
+    def fill(store: EmbeddingStore, new: Sequence[str], on_progress: OnProgress) -> Iterator[int]:
         from models.encoders.sbert import BATCHES_A_CHUNK
 
         keys, texts = longest_first(new)
         size = config.text_batch * BATCHES_A_CHUNK
         chunks = [(keys[start : start + size], texts[start : start + size]) for start in range(0, len(keys), size)]
-        work = partial(encode_texts, chunks, config, stage.root, store.identity, shard_vectors(len(new)))
-        return _counted(store, new, on_cluster(stage.compute, stage.root, work), told)
+        work = partial(encode_texts, chunks, config, context.root, store.identity, shard_vectors(len(new)))
+        return _counted(store, new, on_cluster(context.compute, context.root, work), on_progress)
 
     return fill
 
@@ -153,7 +155,9 @@ def shard_vectors(count: int) -> int:
     return min(max(count // 64, least), most)
 
 
-def _counted(store: EmbeddingStore, new: Sequence[str], counts: Iterator[int], told: Told) -> Iterator[int]:
+def _counted(
+    store: EmbeddingStore, new: Sequence[str], counts: Iterator[int], on_progress: OnProgress
+) -> Iterator[int]:
     """Pass on how many vectors workers have published, and know all of them in the end.
 
     Raises:
@@ -162,11 +166,11 @@ def _counted(store: EmbeddingStore, new: Sequence[str], counts: Iterator[int], t
     done = 0
     for count in counts:
         done += count
-        told(count)
+        on_progress(count)
         yield count
     if without := len(new) - done:
         logger.warning(f"{without} of {len(new)} have no vector: they cannot be decoded, or theirs is not finite")
-        told(without)
+        on_progress(without)
     last = time.monotonic() + SEEN_WITHIN_S
     store.look_again()
     while (unseen := len(store.new(new)) - without) > 0:

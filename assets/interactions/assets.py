@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import CORE, dataset_asset
-from assets.core.effective_settings import require_possible, settings_in_force
-from assets.core.io_managers import Made
+from assets.core.effective_settings import require_possible, resolve_settings
+from assets.core.io_managers import AssetResult
 from assets.core.settings import (
     PARTS,
     CoreSettings,
@@ -30,18 +30,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", starts_numbering=True)
-def interactions(stage: Stage, config: CoreSettings, reviews: CodedReviews) -> Made:
+def interactions(context: AssetContext, config: CoreSettings, reviews: CodedReviews) -> AssetResult:
     """Who interacted with what: rating filter, one row a pair (the earliest), then the k-core; sorted by user."""
-    from assets.interactions.interactions_preview import degree_looks
+    from assets.interactions.interactions_preview import preview_degrees
 
     core = core_interactions(reviews, config)
-    return Made(core.stream(), core.funnel | degree_looks(core.rows.user, core.rows.item))
+    return AssetResult(core.stream(), core.funnel | preview_degrees(core.rows.user, core.rows.item))
 
 
 @dataset_asset(group="interactions", kinds={"pyarrow", "parquet"}, code_version="2", starts_numbering=True)
-def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> Made:
+def item_index(context: AssetContext, config: IndexSettings, interactions: pa.Table, items: pa.Table) -> AssetResult:
     """The number of every item: the core ordered by item_id; then, if asked for, items with metadata alone."""
-    require_possible(stage.dataset)
+    require_possible(context.dataset)
     core = pc.unique(interactions["item_id"]).sort()
     others = pa.array([], pa.string())
     if config.items == "all":
@@ -52,12 +52,12 @@ def item_index(stage: Stage, config: IndexSettings, interactions: pa.Table, item
     table = pa.table({"item": numbers, "item_id": ids, "in_core": numbers < len(core)})
     without_metadata = len(core) - pc.sum(pc.is_in(core, value_set=items["item_id"].combine_chunks())).as_py()
     facts = {"core_items": len(core), "other_items": len(others), "without_metadata": without_metadata}
-    facts |= outlook(stage, interactions, items, ids)
+    facts |= outlook(context, interactions, items, ids)
     digest = hashlib.sha256("\n".join(core.to_pylist()).encode()).hexdigest()[:16]
-    return Made(table, facts, numbers={CORE: digest})
+    return AssetResult(table, facts, numbers={CORE: digest})
 
 
-def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array) -> dict[str, Any]:
+def outlook(context: AssetContext, interactions: pa.Table, items: pa.Table, ids: pa.Array) -> dict[str, Any]:
     """How much of the interactions the content covers, and what the run will take: said before any expensive work."""
     from assets.interactions.outlook import (
         FIT,
@@ -72,24 +72,24 @@ def outlook(stage: Stage, interactions: pa.Table, items: pa.Table, ids: pa.Array
         shares,
     )
 
-    config = settings_in_force(ModelSettings, stage.dataset, {})[0]
-    search = settings_in_force(TuningSettings, stage.dataset, {})[0]
-    found, here, pairs = shares(interactions, items), rates_here(stage.root), len(LEARNED) * len(config.losses)
+    config = resolve_settings(ModelSettings, context.dataset, {})[0]
+    search = resolve_settings(TuningSettings, context.dataset, {})[0]
+    found, here, pairs = shares(interactions, items), rates_here(context.root), len(LEARNED) * len(config.losses)
     there = items.filter(pc.is_in(items["item_id"], value_set=ids))
     pictures = pc.sum(pc.greater(pc.list_value_length(there["image_urls"]), 0)).as_py() or 0
     work = {PICTURE: pictures, IMAGE: pictures, TEXT: len(there)}
     fits = pairs * config.seeds + SINGLE_FITS
-    trials = 0 if search_is_kept(stage, search, len(interactions)) else pairs * search.tuning_trials
+    trials = 0 if search_is_kept(context, search, len(interactions)) else pairs * search.tuning_trials
     work |= {TRIAL: trials * len(interactions), FIT: fits * len(interactions)}
     seconds = expected_seconds(work, here, pairs * search.tuning_seconds)
-    told = in_words(found, seconds, here, len(interactions))
-    logger.info(f"{stage.dataset.name}: {told}")
-    return {**found, "outlook": told}
+    words = in_words(found, seconds, here, len(interactions))
+    logger.info(f"{context.dataset.name}: {words}")
+    return {**found, "outlook": words}
 
 
-def search_is_kept(stage: Stage, search: TuningSettings, rows: int) -> bool:
+def search_is_kept(context: AssetContext, search: TuningSettings, rows: int) -> bool:
     """Whether settings will likely not be searched anew: other settings than before would change that."""
-    last = stage.root.find_manifest("tuning", stage.dataset.name)
+    last = context.root.find_manifest("tuning", context.dataset.name)
     found: Any = last.facts.get("found") if last else None
     if not found or search.retune == "always":
         return False
@@ -97,7 +97,7 @@ def search_is_kept(stage: Stage, search: TuningSettings, rows: int) -> bool:
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", core_alone=True)
-def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_index: pa.Table) -> Made:
+def splits(context: AssetContext, config: SplitSettings, interactions: pa.Table, item_index: pa.Table) -> AssetResult:
     """Which interactions are for training, for validation and for the test, by the rule `split`."""
     core = item_index.filter(item_index["in_core"])["item_id"].combine_chunks()
     if not interactions["item_id"].combine_chunks().equals(core.take(interactions["item"].combine_chunks())):
@@ -123,4 +123,4 @@ def splits(stage: Stage, config: SplitSettings, interactions: pa.Table, item_ind
     table = pa.table({"user": interactions["user"], "item": interactions["item"], "split": split})
     in_train = np.bincount(user[split == 0], minlength=user.max() + 1) > 0
     facts = dict(zip(("train", "validation", "test"), counts.tolist(), strict=True))
-    return Made(table, {**facts, "users_without_train_items": int((~in_train).sum())})
+    return AssetResult(table, {**facts, "users_without_train_items": int((~in_train).sum())})

@@ -13,7 +13,7 @@ from assets.core.io_managers import markdown
 BINS = 40
 
 
-def degree_looks(user: np.ndarray, item: np.ndarray) -> dict[str, Any]:
+def preview_degrees(user: np.ndarray, item: np.ndarray) -> dict[str, Any]:
     """Of every interaction's user and item number: the median and the most that one has, and histograms."""
     facts: dict[str, Any] = {}
     figure = Figure(figsize=(9, 2.6), layout="constrained")

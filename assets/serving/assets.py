@@ -8,17 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import Made
+from assets.core.io_managers import AssetResult
 from assets.core.settings import (
     BEST,
+    AssetSettings,
     ListSettings,
     PromotionSettings,
     RecommendationSettings,
     RefitSettings,
     ServingSettings,
-    StageSettings,
 )
 from assets.interactions.core import user_ids_of
 from assets.interactions.splits import Parts
@@ -65,28 +65,28 @@ REFITTED: dict[str, Any] = {
 @dataset_asset(
     group="serving", kinds={"json"}, code_version="1", io_manager="tables", reuse=True, core_alone=True, deps=NAMES
 )
-def model_choice(stage: Stage, config: ServingSettings) -> Made:
+def model_choice(context: AssetContext, config: ServingSettings) -> AssetResult:
     """Every evaluated model by its NDCG@20 on validation, and which of them is served; the test split has no say."""
-    root = stage.root
-    trained = {name: read_configs(root.artefact(stage.manifest(name))) for name in NAMES}
+    root = context.root
+    trained = {name: read_configs(root.artefact(context.manifest(name))) for name in NAMES}
     found = candidates(trained, config.explain)
     best = choose(found, config.serve)
     other, margin = margin_over_next(found, best)
     facts: dict[str, Any] = {"served": best.model, "choice": in_words(best, other, margin, config.serve)}
     facts |= {"validation_ndcg@20": best.validation, "next_best": other, "margin": margin}
-    return Made(choice_table(found, best), facts)
+    return AssetResult(choice_table(found, best), facts)
 
 
 @dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: row_version(row_of(choice))})
 def served_model(
-    stage: Stage,
+    context: AssetContext,
     config: RefitSettings,
     model_choice: pa.Table,
     splits: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     item_graph: NearestItems,
-) -> Made:
+) -> AssetResult:
     """The chosen model fitted anew to all interactions, train, validation and test together: what users get.
 
     Its settings and its number of epochs are those that validation found for the evaluated model.
@@ -97,23 +97,23 @@ def served_model(
     row = row_of(model_choice)
     content = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings, "item_graph": item_graph}
     data = everything(splits, **content)
-    model, seconds = fit_anew(stage, config, row["model"], row["values"], data)
-    evaluated = read_models(stage.root.artefact(stage.manifest(row["model"]))).best()[0]
+    model, seconds = fit_anew(context, config, row["model"], row["values"], data)
+    evaluated = read_models(context.root.artefact(context.manifest(row["model"]))).best()[0]
     facts = {"model": row["model"], "loss": row["loss"], "epochs": row["epochs"], "interactions": len(data.user)}
     facts |= {"train_s": seconds, "differs_from_evaluated_by": difference(model, evaluated)}
-    return Made(SavedModels((model,)), facts, published=lambda: forget_checkpoints(stage))
+    return AssetResult(SavedModels((model,)), facts, published=lambda: forget_checkpoints(context))
 
 
 @dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: row_version(row_of(choice, PLACING_MODEL))})
 def new_item_model(
-    stage: Stage,
+    context: AssetContext,
     config: RefitSettings,
     model_choice: pa.Table,
     splits: pa.Table,
     item_index: pa.Table,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
-) -> Made:
+) -> AssetResult:
     """The gated LightGCN whose items have no vector of their own, fitted anew to all interactions.
 
     It places items that nobody has yet by their picture and text. There are such items if the setting `items` is `all`.
@@ -123,12 +123,12 @@ def new_item_model(
 
     if item_index["in_core"].to_numpy().all():
         reason = "no item is outside of the core; the setting items: all numbers those with metadata alone"
-        return Made(SavedModels((), reason), {"skipped": reason})
+        return AssetResult(SavedModels((), reason), {"skipped": reason})
     row = row_of(model_choice, PLACING_MODEL)
     data = everything(splits, image_embeddings=image_embeddings, text_embeddings=text_embeddings)
-    model, seconds = fit_anew(stage, config, PLACING_MODEL, row["values"], data)
+    model, seconds = fit_anew(context, config, PLACING_MODEL, row["values"], data)
     facts = {"model": PLACING_MODEL, "loss": row["loss"], "epochs": row["epochs"], "train_s": seconds}
-    return Made(SavedModels((model,)), facts, published=lambda: forget_checkpoints(stage))
+    return AssetResult(SavedModels((model,)), facts, published=lambda: forget_checkpoints(context))
 
 
 @dataset_asset(
@@ -140,18 +140,18 @@ def new_item_model(
     reads_more=True,
     deps=("model_choice", SERVED_MODEL, NEW_ITEM_MODEL),
 )
-def current(stage: Stage, config: PromotionSettings) -> Made:
+def current(context: AssetContext, config: PromotionSettings) -> AssetResult:
     """The release that is served: the model fitted last, unless its validation metric collapsed or it was taken back.
 
     Recommendations, scores of new items and exported vectors read models through it.
     """
-    root, name, choice = stage.root, stage.dataset.name, stage.manifest("model_choice").facts
+    root, name, choice = context.root, context.dataset.name, context.manifest("model_choice").facts
     pointer = find_pointer(root, name)
     served = find_release(root, name, pointer.version) if pointer else None
     before = find_pointer(root.published, name) if root.variant else None
-    models = {model: stage.manifest(model) for model in (SERVED_MODEL, NEW_ITEM_MODEL)}
+    models = {model: context.manifest(model) for model in (SERVED_MODEL, NEW_ITEM_MODEL)}
     new = candidate(name, str(choice["served"]), float(str(choice["validation_ndcg@20"])), models)
-    wanted = stage.manifest("model_choice").recipe.settings
+    wanted = context.manifest("model_choice").recipe.settings
     release = chosen(new, served, pointer, config, named=wanted["serve"] != BEST or bool(wanted["explain"]))
     if before and new.version in before.withdrawn and not config.force:  # a variant serves what is published then
         release = read_release(root.published, name, before.version)
@@ -168,15 +168,15 @@ def current(stage: Stage, config: PromotionSettings) -> Made:
         "moved": served is None or release.version != served.version,
         "taken_back": taken_back,
     }
-    return Made(release, facts, published=lambda: prune(root, name, config.keep_versions, NAMES))
+    return AssetResult(release, facts, published=lambda: prune(root, name, config.keep_versions, NAMES))
 
 
 @dataset_asset(group="serving", kinds={"parquet"}, code_version="1", reads_more=True)
-def unavailable_items(stage: Stage, config: StageSettings, raw_metadata: Path) -> Made:
+def unavailable_items(context: AssetContext, config: AssetSettings, raw_metadata: Path) -> AssetResult:
     """Items that the dataset declares unavailable: by a key of the metadata (`available`), or in a list of ids."""
-    dataset = stage.dataset
+    dataset = context.dataset
     table, facts = unavailable_of(raw_metadata, dataset.format, dataset.available, dataset.unavailable)
-    return Made(table, facts)
+    return AssetResult(table, facts)
 
 
 @dataset_asset(
@@ -188,7 +188,7 @@ def unavailable_items(stage: Stage, config: StageSettings, raw_metadata: Path) -
     core_alone=True,
 )
 def recommendations(
-    stage: Stage,
+    context: AssetContext,
     config: RecommendationSettings,
     splits: pa.Table,
     interactions: pa.Table,
@@ -198,7 +198,7 @@ def recommendations(
     item_graph: NearestItems,
     unavailable_items: pa.Table,
     current: Promoted,
-) -> Made:
+) -> AssetResult:
     """The best items for every user by the served model, without those that the user has and those not available.
 
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
@@ -236,13 +236,13 @@ def recommendations(
         unavailable=gone[gone < parts.items],
         new_items=new_items if new_items and len(new_items.numbers) else None,
     )
-    batches = batches_on_cluster(stage, recommending) if stage.compute.on_ray else recommending.batches()
+    batches = batches_on_cluster(context, recommending) if context.compute.on_ray else recommending.batches()
     rows = pa.RecordBatchReader.from_batches(SCHEMAS["recommendations"], batches)
     facts = {"model": current.release.model, "loss": model.config["loss"], "score": model.config["score"]}
     facts |= {"users": parts.users, "unavailable_items": len(gone)}
     facts |= {"new_items": len(new_items.numbers) if new_items else 0}
     about = {"release": current.release.version}  # its own version, though another release recommend the same
-    return Made(rows, facts, about)
+    return AssetResult(rows, facts, about)
 
 
 def numbers_of(listed: pa.Table, item_ids: pa.Array) -> np.ndarray:
@@ -258,7 +258,7 @@ def numbers_of(listed: pa.Table, item_ids: pa.Array) -> np.ndarray:
     reuse=True,
 )
 def new_item_scores(
-    stage: Stage,
+    context: AssetContext,
     config: ListSettings,
     splits: pa.Table,
     interactions: pa.Table,
@@ -267,7 +267,7 @@ def new_item_scores(
     text_embeddings: Embeddings,
     unavailable_items: pa.Table,
     current: Promoted,
-) -> Made:
+) -> AssetResult:
     """The best of the items that nobody has yet for every user: they are placed by their content.
 
     Items are only there if the setting `items` is `all`.
@@ -276,7 +276,7 @@ def new_item_scores(
 
     parts, models = Parts.of(splits), current.models(NEW_ITEM_MODEL)
     if not models.fits:
-        return Made(SCHEMAS["new_item_scores"].empty_table(), {"skipped": models.skipped, "new_items": 0})
+        return AssetResult(SCHEMAS["new_item_scores"].empty_table(), {"skipped": models.skipped, "new_items": 0})
     item_ids = item_index["item_id"].combine_chunks()
     gone = numbers_of(unavailable_items, item_ids)
     new, scorer, _ = placed_items(models.main, item_index, image_embeddings, text_embeddings, gone)
@@ -287,4 +287,4 @@ def new_item_scores(
     )
     config_of = models.main.config
     facts = {"model": PLACING_MODEL, "loss": config_of["loss"], "score": config_of["score"]}
-    return Made(rows, facts | {"new_items": len(new)})
+    return AssetResult(rows, facts | {"new_items": len(new)})

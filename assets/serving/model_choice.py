@@ -79,8 +79,8 @@ def _candidate(model: str, configs: Sequence[Config], others: Mapping[str, Candi
     first, epochs = configs[0], 0
     if model in LEARNED:
         epochs = max(1, int(np.median([config.get("cold_epochs", config["best_epoch"]) for config in configs])))
-        made_of, training = RecommenderConfig.model_validate(first), TrainerConfig.model_validate(first)
-        settings = made_of.model_dump() | training.model_dump(exclude={"device"}) | {"max_epochs": epochs}
+        recommender, training = RecommenderConfig.model_validate(first), TrainerConfig.model_validate(first)
+        settings = recommender.model_dump() | training.model_dump(exclude={"device"}) | {"max_epochs": epochs}
     elif model == "blend":
         parts = {part: {"model": first[part], **others[first[part]].settings} for part in ("first", "second")}
         settings = {"weight": first["weight"], **parts}

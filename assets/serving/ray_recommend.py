@@ -6,15 +6,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.ray_cluster import Shares, allow_read_only, on_cluster
 from assets.serving.recommend import Recommending
 from storage.schemas import SCHEMAS
 
 
-def batches_on_cluster(stage: Stage, recommending: Recommending) -> Iterator[pa.RecordBatch]:
+def batches_on_cluster(context: AssetContext, recommending: Recommending) -> Iterator[pa.RecordBatch]:
     """What `Recommending.batches` gives, in the same order; a few blocks at a time pass through here."""
-    for rows in on_cluster(stage.compute, stage.root, partial(ranked_blocks, recommending)):
+    for rows in on_cluster(context.compute, context.root, partial(ranked_blocks, recommending)):
         yield from rows.to_batches()
 
 

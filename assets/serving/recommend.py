@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 
 from assets.interactions.splits import EVERY_PART, Parts
-from assets.training.load_model import restored, weights_of
+from assets.training.load_model import load_model, weights_of
 from assets.training.scorers import scorer_of
 from models.config import RecommenderConfig
 from models.ranking.ranking import Ranking, Scorer, Vectors, matrix_of, rank
@@ -49,7 +49,7 @@ def explainer_of(model: SavedModel, data: TrainSet) -> Explains | None:
         return ItemExplainer(history, scorer.weights)
     if "architecture" not in model.config:
         return None
-    made = restored(model, data)
+    made = load_model(model, data)
     if not isinstance(made, Recommender):
         return None
     edges = sp.csr_matrix((data.users, data.items), dtype=np.float32)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.settings import RefitSettings
 from assets.training.baselines import COUNTED_SCORERS, arrays_of, counted, popularity_of
 from assets.training.fit_model import fit_by_ray
@@ -23,7 +23,7 @@ from storage.artifacts.saved_models import FileCheckpoint, SavedModel
 
 
 def fit_anew(
-    stage: Stage, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
+    context: AssetContext, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
 ) -> tuple[SavedModel, float]:
     """A model of any family fitted to `data`, and the seconds that it took.
 
@@ -32,11 +32,11 @@ def fit_anew(
         data: all interactions, see `assets.training.fit_model.everything`.
     """
     if model in LEARNED:
-        return learned_anew(stage, config, model, values, data)
+        return learned_anew(context, config, model, values, data)
     started = time.perf_counter()
     if model == "blend":
         parts = [dict(values[part]) for part in ("first", "second")]
-        first, second = (fit_anew(stage, config, part.pop("model"), part, data)[0] for part in parts)
+        first, second = (fit_anew(context, config, part.pop("model"), part, data)[0] for part in parts)
         return packed(first, second, values["weight"]), time.perf_counter() - started
     train = matrix_of(data.user, data.item, data.users, data.items)
     if model == "popularity":
@@ -46,21 +46,23 @@ def fit_anew(
 
 
 def learned_anew(
-    stage: Stage, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
+    context: AssetContext, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
 ) -> tuple[SavedModel, float]:
     """A learned model after as many epochs as validation chose; one that was broken off goes on where it was."""
-    made_of = RecommenderConfig.model_validate(values)
+    recommender = RecommenderConfig.model_validate(values)
     training = TrainerConfig.model_validate({**values, "device": config.device})
-    processes = config.processes if can_be_shared(made_of) else 1
+    processes = config.processes if can_be_shared(recommender) else 1
     if processes > 1:
         training = on_processors(training)
-    by_ray = processes > 1 and stage.compute.on_ray
-    kept = stage.work_folder("checkpoints", shared=by_ray) / stage.asset
-    checkpoint = FileCheckpoint(kept / f"{model}-{stage.fingerprint}.safetensors")
-    given = (made_of, training, data, None, checkpoint, None)
-    with stage.progress(training.max_epochs, "epochs") as progress:
+    by_ray = processes > 1 and context.compute.on_ray
+    kept = context.work_folder("checkpoints", shared=by_ray) / context.asset
+    checkpoint = FileCheckpoint(kept / f"{model}-{context.fingerprint}.safetensors")
+    given = (recommender, training, data, None, checkpoint, None)
+    with context.progress(training.max_epochs, "epochs") as progress:
         if by_ray:
-            saved, seconds = fit_by_ray(stage, processes, made_of, training, checkpoint, model, on_everything=True)
+            saved, seconds = fit_by_ray(
+                context, processes, recommender, training, checkpoint, model, on_everything=True
+            )
             progress.advance(training.max_epochs)
         else:
             with start_processes(processes, train_model, *given) as group:
@@ -68,10 +70,10 @@ def learned_anew(
     return saved, seconds
 
 
-def forget_checkpoints(stage: Stage) -> None:
+def forget_checkpoints(context: AssetContext) -> None:
     """Delete what a fit that has ended would have gone on from."""
     for shared in (False, True):
-        shutil.rmtree(stage.work_folder("checkpoints", shared) / stage.asset, ignore_errors=True)
+        shutil.rmtree(context.work_folder("checkpoints", shared) / context.asset, ignore_errors=True)
 
 
 def difference(served: SavedModel, evaluated: SavedModel) -> float | None:

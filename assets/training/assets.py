@@ -9,20 +9,20 @@ import dagster as dg
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import Made
+from assets.core.io_managers import AssetResult
 from assets.core.settings import (
+    AssetSettings,
     EaseSettings,
     ItemKnnSettings,
     ModelSettings,
-    StageSettings,
     TuningSettings,
 )
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.inputs import inputs_of
 from assets.training.model_config import chosen_version, tuned_values
-from models.model_spec import BEST_MODEL, COUNTED, LEARNED, Kind
+from models.model_spec import BEST_MODEL, COUNTED, LEARNED, ModelSpec
 from models.training.search_spaces import searched_version
 from storage.artifacts.arrays import NearestItems
 from storage.artifacts.saved_models import SavedModels
@@ -52,14 +52,14 @@ TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
     outside=lambda config: {"searched": searched_version()},
 )
 def tuning(
-    stage: Stage,
+    context: AssetContext,
     config: TuningSettings,
     splits: pa.Table,
     interaction_graph: sp.csr_matrix,
     image_embeddings: Embeddings,
     text_embeddings: Embeddings,
     item_graph: NearestItems,
-) -> Made:
+) -> AssetResult:
     """Every configuration that was tried of every model under every loss, and which was chosen on validation.
 
     All models get the same number of trials and the same seconds; test is not looked at. Of a new dump that is much
@@ -72,35 +72,35 @@ def tuning(
     from models.training.search_spaces import COUNTED_SPACES
 
     parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
-    found = found_now(stage, parts)
-    before = kept_table(stage, config, found)
-    if isinstance(before, Made):
-        logger.info(f"tuning {stage.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
+    found = found_now(context, parts)
+    before = kept_table(context, config, found)
+    if isinstance(before, AssetResult):
+        logger.info(f"tuning {context.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
         return before
-    logger.info(f"tuning {stage.dataset.name}: {before}, so settings are searched")
-    kept, models = stage.work_folder("tuning"), (*LEARNED, *COUNTED_SPACES)
+    logger.info(f"tuning {context.dataset.name}: {before}, so settings are searched")
+    kept, models = context.work_folder("tuning"), (*LEARNED, *COUNTED_SPACES)
     validation = HeldOut.of(parts, VALIDATION)
     rows: list[dict[str, Any]] = []
-    with stage.progress(len(pairs(config, models)), "models") as progress:
-        for study in studies(config, data, validation, kept, stage.fingerprint, models):
+    with context.progress(len(pairs(config, models)), "models") as progress:
+        for study in studies(config, data, validation, kept, context.fingerprint, models):
             rows += study.rows()
             progress.advance()
     facts: dict[str, Any] = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
     facts["found"] = found | facts
     table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
-    return Made(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
+    return AssetResult(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
 
 
-def learned(name: str, kind: Kind) -> dg.AssetsDefinition:
+def learned(name: str, kind: ModelSpec) -> dg.AssetsDefinition:
     """The asset that trains one learned model."""
 
     @dataset_asset(
         **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs_of(kind), pool=GPU
     )
-    def train(stage: Stage, config: ModelSettings, **inputs: Any) -> Made:
+    def train(context: AssetContext, config: ModelSettings, **inputs: Any) -> AssetResult:
         from assets.training.fit_model import fit_all
 
-        return fit_all(stage, config, **inputs)
+        return fit_all(context, config, **inputs)
 
     return train
 
@@ -109,40 +109,40 @@ learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
 
 
 @dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
-def popularity(stage: Stage, config: StageSettings, splits: pa.Table) -> Made:
-    from assets.training.baselines import made_of, popular
+def popularity(context: AssetContext, config: AssetSettings, splits: pa.Table) -> AssetResult:
+    from assets.training.baselines import make_result, popular
     from assets.training.held_out import HeldOut
 
     started = time.perf_counter()
-    return made_of(popular(HeldOut.of(Parts.of(splits), VALIDATION)), time.perf_counter() - started)
+    return make_result(popular(HeldOut.of(Parts.of(splits), VALIDATION)), time.perf_counter() - started)
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
-def ease(stage: Stage, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> Made:
+def ease(context: AssetContext, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
     from assets.training.baselines import counted_model
 
     return counted_model(config, splits, tuned_values(tuning, "ease", "none"), "ease")
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
-def item_knn(stage: Stage, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> Made:
+def item_knn(context: AssetContext, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
     from assets.training.baselines import counted_model
 
     return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), "item_knn")
 
 
 @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
-def blend(stage: Stage, config: StageSettings, splits: pa.Table, **models: SavedModels) -> Made:
+def blend(context: AssetContext, config: AssetSettings, splits: pa.Table, **models: SavedModels) -> AssetResult:
     """EASE and a learned model as one: each user's scores as z-scores, summed by a weight chosen on validation."""
-    from assets.training.baselines import blend_of, made_of
+    from assets.training.baselines import blend_of, make_result
     from assets.training.held_out import HeldOut
 
     started = time.perf_counter()
     blends = blend_of(BLENDED[0], BLENDED[1:], models, HeldOut.of(Parts.of(splits), VALIDATION))
-    made = made_of(blends, time.perf_counter() - started)
+    made = make_result(blends, time.perf_counter() - started)
     facts = cast(dict[str, Any], made.metadata)
     for fit in blends.fits:  # what is blended has to be trained, too
         parts = ((fit.config["first"], "none-0"), (fit.config["second"], fit.config["second_fit"]))
-        trained = (cast(dict[str, float], stage.manifest(name).facts["train_s"])[one] for name, one in parts)
+        trained = (cast(dict[str, float], context.manifest(name).facts["train_s"])[one] for name, one in parts)
         facts["train_s"][fit.name] += sum(trained)
     return made

@@ -10,7 +10,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 import torch
 
-from assets.core.io_managers import Made
+from assets.core.io_managers import AssetResult
 from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.held_out import HeldOut
@@ -41,15 +41,15 @@ def popularity_of(train: sp.csr_matrix, **facts: Any) -> SavedModel:
 
 def counted_model(
     config: EaseSettings | ItemKnnSettings, splits: pa.Table, tuned: Mapping[str, Any], model: str
-) -> Made:
+) -> AssetResult:
     """A model of items by items, with what the settings fix, else what was tuned, else the defaults."""
     parts = Parts.of(splits)
     if isinstance(config, EaseSettings) and parts.items > config.max_items:
-        return made_of(SavedModels((), f"{parts.items:,} items are over max_items ({config.max_items:,})"), 0.0)
+        return make_result(SavedModels((), f"{parts.items:,} items are over max_items ({config.max_items:,})"), 0.0)
     free = {name: value for name, value in tuned.items() if name not in config.model_fields_set}
     started = time.perf_counter()
     fit = counted_fit(model, HeldOut.of(parts, VALIDATION), config.model_dump() | free)
-    return made_of(SavedModels((fit,)), time.perf_counter() - started)
+    return make_result(SavedModels((fit,)), time.perf_counter() - started)
 
 
 def popular(validation: HeldOut) -> SavedModels:
@@ -73,11 +73,13 @@ def arrays_of(scorer: Ease | ItemKnn) -> dict[str, np.ndarray]:
     return {name: getattr(scorer.weights, name) for name in ("data", "indices", "indptr")}
 
 
-def made_of(models: SavedModels, seconds: float) -> Made:
+def make_result(models: SavedModels, seconds: float) -> AssetResult:
     """The models with what a person wants to know of them; `seconds` is what all of them took."""
     if models.skipped:
-        return Made(models, {"skipped": models.skipped})
-    return Made(models, models.main.config | {"train_s": dict.fromkeys((fit.name for fit in models.fits), seconds)})
+        return AssetResult(models, {"skipped": models.skipped})
+    return AssetResult(
+        models, models.main.config | {"train_s": dict.fromkeys((fit.name for fit in models.fits), seconds)}
+    )
 
 
 def blend_of(

@@ -23,7 +23,7 @@ from pydantic import BaseModel, field_validator
 
 from assets.core.asset_context import common_numbering, refuse_failed
 from assets.core.compute import Compute
-from assets.core.effective_settings import settings_in_force
+from assets.core.effective_settings import resolve_settings
 from assets.core.io_managers import ArraysIOManager, TablesIOManager
 from assets.core.ray_cluster import Shares, on_cluster, own_error
 from assets.core.settings import ModelSettings
@@ -31,11 +31,12 @@ from assets.interactions.splits import VALIDATION
 from assets.training.fit_one import on_processors, saved_model, train_model
 from assets.training.held_out import HeldOut
 from assets.training.inputs import inputs_of
-from assets.training.model_config import configured, tuned_values
+from assets.training.model_config import configure_model, tuned_values
 from assets.training.train_set import everything, train_set
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.distributed.launching import TIMEOUT_S, join_processes
 from models.distributed.process_group import ProcessGroup
+from models.distributed.sharding import ShardedTraining
 from models.errors import ModelError
 from models.model_spec import LEARNED
 from models.training.build_and_fit import TrainSet
@@ -61,7 +62,7 @@ class Task(BaseModel):
     root: Path
     dataset: str
     model: str
-    made_of: RecommenderConfig
+    recommender: RecommenderConfig
     training: TrainerConfig
     out: Path
     checkpoint: Path | None = None
@@ -79,7 +80,7 @@ def train(task: Task, group: ProcessGroup, on_epoch: Callable[[], None] = lambda
     """Train as one rank of a group; at rank 0 publish the model, and say where it is and what was exchanged."""
     data, validation = data_of(task)
     checkpoint = FileCheckpoint(task.checkpoint) if task.checkpoint else None
-    given = (task.made_of, task.training, data)
+    given = (task.recommender, task.training, data)
     epochs = 0  # of this process: history has those before it, too
 
     def counted() -> None:
@@ -169,7 +170,7 @@ def fitted(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any
 
 def ray_worker(config: dict[str, Any]) -> dict[str, Any] | None:
     """What each worker of Ray Train runs; Ray takes what rank 0 returns, and passes on what it logs."""
-    task, group = Task.model_validate(config), ProcessGroup()
+    task, group = Task.model_validate(config), ShardedTraining()
     if group.rank:
         return train(task, group)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -200,14 +201,14 @@ def task_of(given: argparse.Namespace) -> Task:
     root = DataRoot.from_environment()
     root.pull(given.dataset)
     refuse_failed(root, [root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
-    settings, _ = settings_in_force(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
+    settings, _ = resolve_settings(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
     tuning = published(root, given.dataset, {"tuning": pa.Table})["tuning"]
     values = tuned_values(tuning, given.model, given.loss)
-    made_of, training = configured(given.model, given.loss, given.seed, settings, values)
+    recommender, training = configure_model(given.model, given.loss, given.seed, settings, values)
     training = on_processors(training)
     return Task(
         root=root.root,
-        made_of=made_of,
+        recommender=recommender,
         training=training,
         **{name: getattr(given, name) for name in ("dataset", "model", "out", "checkpoint", "timeout_s")},
     )

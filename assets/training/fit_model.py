@@ -7,14 +7,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from assets.core.asset_context import Stage
-from assets.core.io_managers import Made
+from assets.core.asset_context import AssetContext
+from assets.core.io_managers import AssetResult
 from assets.core.settings import ModelSettings
 from assets.interactions.splits import VALIDATION
 from assets.training.curves import training_curves
 from assets.training.fit_one import fit_one, on_processors, train_model
 from assets.training.held_out import HeldOut
-from assets.training.model_config import configured, tuned_values
+from assets.training.model_config import configure_model, tuned_values
 from assets.training.train_set import train_set
 from assets.training.warm_start import facts_of_start, known_of, version_before, warm_start
 from models.config import RecommenderConfig, TrainerConfig
@@ -25,7 +25,9 @@ from storage.artifacts.saved_models import FileCheckpoint, SavedModel, SavedMode
 logger = logging.getLogger(__name__)
 
 
-def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Table, **inputs: Any) -> Made:
+def fit_all(
+    context: AssetContext, config: ModelSettings, splits: pa.Table, tuning: pa.Table, **inputs: Any
+) -> AssetResult:
     """Train the model that the asset is named after, stopping early on validation NDCG@20.
 
     A run that was broken off goes on with the fit, and the epoch, where it was.
@@ -34,35 +36,37 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
         inputs: see `train_set`.
     """
     parts, data = train_set(splits, **inputs)
-    validation, known = HeldOut.of(parts, VALIDATION), known_of(stage, parts)
-    before = version_before(stage, config)
-    by_ray = config.processes > 1 and stage.compute.on_ray
-    checkpoints = stage.work_folder("checkpoints", shared=by_ray) / stage.asset
+    validation, known = HeldOut.of(parts, VALIDATION), known_of(context, parts)
+    before = version_before(context, config)
+    by_ray = config.processes > 1 and context.compute.on_ray
+    checkpoints = context.work_folder("checkpoints", shared=by_ray) / context.asset
     fits, seconds = [], {}
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
-        made_of, training = configured(stage.asset, loss, seed, config, tuned_values(tuning, stage.asset, loss))
-        processes = config.processes if can_be_shared(made_of) else 1
+        recommender, training = configure_model(
+            context.asset, loss, seed, config, tuned_values(tuning, context.asset, loss)
+        )
+        processes = config.processes if can_be_shared(recommender) else 1
         if processes > 1:
             training = on_processors(training)
-        start = warm_start(before, f"{loss}-{seed}", made_of, training, known)
+        start = warm_start(before, f"{loss}-{seed}", recommender, training, known)
         if by_ray and processes > 1:
             start = "its workers begin from nothing"
-        told = f"begun from nothing: {start}" if isinstance(start, str) else "begun from the version before"
-        logger.info(f"{stage.asset} {loss}-{seed}: {told}")
+        how = f"begun from nothing: {start}" if isinstance(start, str) else "begun from the version before"
+        logger.info(f"{context.asset} {loss}-{seed}: {how}")
         begun = "cold" if isinstance(start, str) else before.version  # what was broken off goes on as it was begun
-        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{begun}-{stage.fingerprint}.safetensors")
-        given = (made_of, training, data, validation, checkpoint, None if isinstance(start, str) else start)
-        with stage.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
+        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{begun}-{context.fingerprint}.safetensors")
+        given = (recommender, training, data, validation, checkpoint, None if isinstance(start, str) else start)
+        with context.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
             if by_ray and processes > 1:
-                saved, took = fit_by_ray(stage, processes, made_of, training, checkpoint)
+                saved, took = fit_by_ray(context, processes, recommender, training, checkpoint)
                 progress.advance(len(saved.config["loss_curve"]))
             else:
                 with start_processes(processes, train_model, *given) as group:
-                    saved, took = fit_one(stage.asset, *given, progress.advance, group)
+                    saved, took = fit_one(context.asset, *given, progress.advance, group)
         fits.append(facts_of_start(saved, start, before, took, known))
         seconds[saved.name] = took
-    return Made(
+    return AssetResult(
         SavedModels(tuple(fits)),
         shown(fits) | {"train_s": seconds, "train_rows": len(data.user)},
         published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
@@ -70,9 +74,9 @@ def fit_all(stage: Stage, config: ModelSettings, splits: pa.Table, tuning: pa.Ta
 
 
 def fit_by_ray(
-    stage: Stage,
+    context: AssetContext,
     processes: int,
-    made_of: RecommenderConfig,
+    recommender: RecommenderConfig,
     training: TrainerConfig,
     checkpoint: FileCheckpoint,
     model: str | None = None,
@@ -88,17 +92,17 @@ def fit_by_ray(
 
     out = checkpoint.path.with_suffix("")
     task = Task(
-        root=stage.root.root,
-        dataset=stage.dataset.name,
-        model=model or stage.asset,
-        made_of=made_of,
+        root=context.root.root,
+        dataset=context.dataset.name,
+        model=model or context.asset,
+        recommender=recommender,
         training=training,
         out=out,
         checkpoint=checkpoint.path,
         on_everything=on_everything,
-        variant=stage.root.variant,
+        variant=context.root.variant,
     )
-    facts = by_ray(task, processes, stage.compute)
+    facts = by_ray(task, processes, context.compute)
     return read_models(Path(facts["path"])).main, facts["seconds"]
 
 

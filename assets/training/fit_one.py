@@ -32,7 +32,7 @@ def on_processors(training: TrainerConfig) -> TrainerConfig:
 
 def train_model(
     group: SingleProcess,
-    made_of: RecommenderConfig,
+    recommender: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
     validation: HeldOut | None,
@@ -49,14 +49,14 @@ def train_model(
 
     def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
         assert validation is not None
-        return validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score), group)
+        return validation.ndcg(Vectors(user_vectors, item_vectors, recommender.score), group)
 
-    return fit(made_of, training, data, validate if validation else None, on_epoch, checkpoint, group, start)
+    return fit(recommender, training, data, validate if validation else None, on_epoch, checkpoint, group, start)
 
 
 def fit_one(
     name: str,
-    made_of: RecommenderConfig,
+    recommender: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
     validation: HeldOut | None,
@@ -66,13 +66,13 @@ def fit_one(
     group: SingleProcess = SINGLE_PROCESS,
 ) -> tuple[SavedModel, float]:
     """One training, and the seconds that it took, looks at validation included; of a group at rank 0 alone."""
-    model, history = train_model(group, made_of, training, data, validation, checkpoint, start, on_epoch)
-    return saved_model(name, made_of, training, data, model, history), history.seconds
+    model, history = train_model(group, recommender, training, data, validation, checkpoint, start, on_epoch)
+    return saved_model(name, recommender, training, data, model, history), history.seconds
 
 
 def saved_model(
     name: str,
-    made_of: RecommenderConfig,
+    recommender: RecommenderConfig,
     training: TrainerConfig,
     data: TrainSet,
     model: VectorModel,
@@ -90,7 +90,7 @@ def saved_model(
     config = {
         "model": name,
         "kind": "vectors",
-        **made_of.model_dump(),
+        **recommender.model_dump(),
         **training.model_dump(exclude={"device"}),
         "device": device_of(training.device).type,
         "best_epoch": history.best_epoch,

@@ -5,17 +5,17 @@ from typing import Any
 import pyarrow as pa
 import scipy.sparse as sp
 
-from models.model_spec import Kind
+from models.model_spec import ModelSpec
 from storage.artifacts.arrays import NearestItems
 from storage.artifacts.tables import Embeddings
 
 CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Embeddings}
 
 
-def inputs_of(kind: Kind) -> dict[str, Any]:
+def inputs_of(kind: ModelSpec) -> dict[str, Any]:
     """What a learned model is trained on: assets, and the types to load them as."""
     inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
-    if kind.made_of.get("layers") != 0:
+    if kind.fixed.get("layers") != 0:
         inputs["interaction_graph"] = sp.csr_matrix
     if kind.content:
         inputs |= CONTENT

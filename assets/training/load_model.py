@@ -16,7 +16,7 @@ def weights_of(model: SavedModel) -> dict[str, np.ndarray]:
     return {name.removeprefix(PREFIX): value for name, value in model.tensors.items() if name.startswith(PREFIX)}
 
 
-def restored(model: SavedModel, data: TrainSet) -> VectorModel:
+def load_model(model: SavedModel, data: TrainSet) -> VectorModel:
     """The trained module; `data` is what it was trained on."""
     made = new_model(RecommenderConfig.model_validate(model.config), data, model.config["seed"])
     made.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights_of(model).items()})

@@ -14,12 +14,12 @@ from models.model_spec import LEARNED
 from models.training.search_spaces import Space, space_of
 
 
-def configured(
+def configure_model(
     model: str, loss: Loss, seed: int, settings: LearnedSettings, tuned: Mapping[str, Any]
 ) -> tuple[RecommenderConfig, TrainerConfig]:
     """What `model` is made of and how it is trained: its name decides over the settings given, these over `tuned`."""
     free = {name: value for name, value in tuned.items() if name not in settings.model_fields_set}
-    values = settings.model_dump() | free | LEARNED[model].made_of | {"loss": loss, "seed": seed}
+    values = settings.model_dump() | free | LEARNED[model].fixed | {"loss": loss, "seed": seed}
     if not LEARNED[model].item_graph:
         values["item_graph_layers"] = 0
     return RecommenderConfig.model_validate(values), TrainerConfig.model_validate(values)

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from assets.core.asset_context import Stage
-from assets.core.io_managers import Made
+from assets.core.asset_context import AssetContext
+from assets.core.io_managers import AssetResult
 from assets.core.settings import PARTS, TuningSettings
 from assets.interactions.splits import Parts
 from storage.artifacts.tables import read_table
@@ -19,11 +19,11 @@ SIZES = ("interactions", "users", "items")
 PROTOCOL = ("interactions", "splits", "image_embeddings", "text_embeddings", "item_graph")
 
 
-def found_now(stage: Stage, parts: Parts) -> dict[str, Any]:
+def found_now(context: AssetContext, parts: Parts) -> dict[str, Any]:
     """When, on how much, and under which settings a search is made: facts of the table `tuning`."""
-    recipe = stage.recipe
+    recipe = context.recipe
     assert recipe is not None
-    upstream = [stage.manifest(asset).recipe for asset in PROTOCOL]
+    upstream = [context.manifest(asset).recipe for asset in PROTOCOL]
     protocol = [(one.code_version, one.settings) for one in upstream]
     own = (recipe.code_version, recipe.settings, recipe.fixed)
     digest = hashlib.sha256(json.dumps([protocol, own], sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -55,9 +55,9 @@ def why_searched(found: Mapping[str, Any] | None, now: Mapping[str, Any], retune
     return None
 
 
-def kept_table(stage: Stage, config: TuningSettings, now: Mapping[str, Any]) -> Made | str:
+def kept_table(context: AssetContext, config: TuningSettings, now: Mapping[str, Any]) -> AssetResult | str:
     """The table `tuning` as it was, if its settings are kept; else why they are searched anew."""
-    last = None if config.force else stage.root.find_sound("tuning", stage.dataset.name)
+    last = None if config.force else context.root.find_sound("tuning", context.dataset.name)
     found: Any = last.facts.get("found") if last else None
     if reason := why_searched(found, now, config.retune):
         return reason
@@ -65,4 +65,6 @@ def kept_table(stage: Stage, config: TuningSettings, now: Mapping[str, Any]) -> 
     days = (now["at"] - found["at"]) / DAY_MS
     rows = f"{found['interactions']:,} interactions"
     kept = f"settings found {days:.0f} days ago on {rows} are kept (retune: {config.retune})"
-    return Made(read_table(stage.root.artefact(last)), {"found": found, "kept": kept, "trials": 0, "search_s": 0.0})
+    return AssetResult(
+        read_table(context.root.artefact(last)), {"found": found, "kept": kept, "trials": 0, "search_s": 0.0}
+    )

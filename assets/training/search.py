@@ -18,7 +18,7 @@ import numpy as np
 from assets.core.settings import TuningSettings
 from assets.training.baselines import COUNTED_SCORERS, DENSE
 from assets.training.held_out import HeldOut
-from assets.training.model_config import configured, free_space
+from assets.training.model_config import configure_model, free_space
 from models.config import Loss
 from models.model_spec import LEARNED
 from models.ranking.ranking import Vectors
@@ -26,7 +26,7 @@ from models.training.build_and_fit import TrainSet, fit
 from models.training.search_spaces import COUNTED_SPACES, STARTS, OneOf
 from models.training.successive_halving import Budget, Look, Trial, best_of, search
 from storage.files.atomic import publish_bytes
-from storage.files.checksums import sealed, unsealed
+from storage.files.checksums import add_checksum, verify_checksum
 
 logger = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ def studies(
         trials = study(config, model, loss, data, validation)
         if not trials:
             continue
-        publish_bytes(path, sealed(json.dumps({"trials": [asdict(trial) for trial in trials]})))
+        publish_bytes(path, add_checksum(json.dumps({"trials": [asdict(trial) for trial in trials]})))
         best = best_of(trials)
         logger.info(
             f"{model} {loss}: {len(trials)} trials in {sum(trial.seconds for trial in trials):,.0f} s, "
@@ -91,7 +91,7 @@ def _kept(path: Path) -> list[Trial] | None:
     if not path.exists():
         return None
     try:
-        return [Trial(**trial) for trial in unsealed(path.read_bytes())["trials"]]
+        return [Trial(**trial) for trial in verify_checksum(path.read_bytes())["trials"]]
     except (OSError, ValueError, KeyError, TypeError):
         logger.warning(f"what was found by the search {path.stem} cannot be read; it is searched again")
         return None
@@ -117,15 +117,15 @@ def search_one(config: TuningSettings, model: str, loss: Loss, data: TrainSet, v
     """Trials of a learned model."""
 
     def run(values: Mapping[str, Any], epochs: int, look: Look) -> None:
-        made_of, training = configured(model, loss, 0, config, values)
+        recommender, training = configure_model(model, loss, 0, config, values)
         looks = itertools.count(1)
 
         def validate(user_vectors: np.ndarray, item_vectors: np.ndarray) -> float:
-            value = validation.ndcg(Vectors(user_vectors, item_vectors, made_of.score))
+            value = validation.ndcg(Vectors(user_vectors, item_vectors, recommender.score))
             look(min(next(looks) * training.evaluate_every, epochs), value)
             return value
 
-        fit(made_of, training.model_copy(update={"max_epochs": epochs}), data, validate)
+        fit(recommender, training.model_copy(update={"max_epochs": epochs}), data, validate)
 
     first = FIRST_LOOKS * config.evaluate_every
     budget = Budget(config.tuning_trials, config.tuning_seconds, first, config.max_epochs)

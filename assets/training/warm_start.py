@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.settings import ModelSettings
 from assets.interactions.core import keys_of, user_ids_of
 from assets.interactions.splits import TRAIN, Parts
@@ -54,24 +54,24 @@ class Known:
         return {"train_until": self.train_until, "splits": self.splits, "spaces": self.spaces}
 
 
-def known_of(stage: Stage, parts: Parts) -> Known:
+def known_of(context: AssetContext, parts: Parts) -> Known:
     """Who is who, from the table `interactions` that `splits` was made of; nobody where train does not end first.
 
     The models do not depend on that table as such: a rating that changes there changes nothing here.
     """
-    manifest, splits = stage.manifest("interactions"), stage.manifest("splits")
+    manifest, splits = context.manifest("interactions"), context.manifest("splits")
     if splits.numbering.get("interactions") != manifest.data_version:
         raise InputError("splits was made from other interactions than there are now; materialize splits again")
-    path, in_train = stage.root.artefact(manifest), parts.split == TRAIN
+    path, in_train = context.root.artefact(manifest), parts.split == TRAIN
     time = pq.read_table(path, columns=["timestamp"], partitioning=None)["timestamp"].to_numpy()
     train_until, held_out_from = int(time[in_train].max()), int(time[~in_train].min())
-    views = (stage.root.find_manifest(view, stage.dataset.name) for view in VIEWS)
+    views = (context.root.find_manifest(view, context.dataset.name) for view in VIEWS)
     spaces = [str(view.recipe.settings.get("space")) if view else "" for view in views]
     if train_until >= held_out_from:
         nobody = np.empty(0, np.uint64)
         return Known(nobody, nobody, None, None, splits.data_version, spaces)
     users = user_ids_of(pq.read_table(path, columns=["user", "user_id"], partitioning=None))
-    index = pq.read_table(stage.root.artefact(stage.manifest("item_index")), partitioning=None)
+    index = pq.read_table(context.root.artefact(context.manifest("item_index")), partitioning=None)
     items = index.filter(index["in_core"])["item_id"].combine_chunks()
     return Known(keys_of(users), keys_of(items), train_until, held_out_from, splits.data_version, spaces)
 
@@ -90,22 +90,22 @@ class Before:
     configs: Mapping[str, dict[str, Any]]
 
 
-def version_before(stage: Stage, config: ModelSettings) -> Before:
+def version_before(context: AssetContext, config: ModelSettings) -> Before:
     """The model as it was trained last, if something may begin from it.
 
     A variant says what its settings are worth, so it begins from nothing that was made with others.
     """
-    may_be_warm = config.warm_start and not config.force and not stage.root.variant
-    last = stage.root.find_sound(stage.asset, stage.dataset.name) if may_be_warm else None
+    may_be_warm = config.warm_start and not config.force and not context.root.variant
+    last = context.root.find_sound(context.asset, context.dataset.name) if may_be_warm else None
     if last is None:
         return Before("", {}, {})
-    folder = stage.root.artefact(last)
+    folder = context.root.artefact(last)
     configs = {f"{one['loss']}-{one['seed']}": one for one in read_configs(folder)[0]}
     return Before(last.data_version, {name: folder / name for name in configs}, configs)
 
 
 def warm_start(
-    before: Before, fit: str, made_of: RecommenderConfig, training: TrainerConfig, known: Known
+    before: Before, fit: str, recommender: RecommenderConfig, training: TrainerConfig, known: Known
 ) -> WarmStart | str:
     """What to begin the training of a fit from, or why it begins from nothing."""
     config = before.configs.get(fit)
@@ -115,9 +115,9 @@ def warm_start(
         return "the version before does not say who its users and items are"
     if config["splits"] == known.splits:
         return "the data are those of the version before"
-    if made_of.architecture != "lightgcn":
+    if recommender.architecture != "lightgcn":
         return "its users and items are in no tables of their own"
-    same_model = RecommenderConfig.model_validate(config) == made_of and config["spaces"] == known.spaces
+    same_model = RecommenderConfig.model_validate(config) == recommender and config["spaces"] == known.spaces
     if not same_model or _of_training(config) != _of_training(training.model_dump()):
         return "its settings are others"
     until = config["train_until"]

@@ -67,7 +67,7 @@ class Enough(Exception):  # noqa: N818
     """As many steps were taken as were wanted."""
 
 
-def seconds_of_steps(made_of: RecommenderConfig, training: TrainerConfig, data: TrainSet, steps: int) -> np.ndarray:
+def seconds_of_steps(recommender: RecommenderConfig, training: TrainerConfig, data: TrainSet, steps: int) -> np.ndarray:
     """What each of the first steps of an epoch took, as the trainer takes them: float64 [steps, 2], wall and processor.
 
     The first one comes with what is set up once.
@@ -81,7 +81,7 @@ def seconds_of_steps(made_of: RecommenderConfig, training: TrainerConfig, data: 
 
     hook = register_optimizer_step_post_hook(after_step)
     try:
-        fit(made_of, training, data, lambda *_: 0.0)
+        fit(recommender, training, data, lambda *_: 0.0)
     except Enough:
         return np.diff(np.array(moments), axis=0)
     finally:

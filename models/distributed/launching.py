@@ -48,13 +48,15 @@ def start_processes(
         store, helpers = (Path(folder) / "store").as_uri(), []
         try:
             for rank in range(1, size):
-                ready, told = context.Pipe(duplex=False)
+                receiver, sender = context.Pipe(duplex=False)
                 place = (store, rank, size, timeout_s)
-                helpers.append((context.Process(target=_help, args=(told, place, work, given), daemon=True), ready))
+                helpers.append(
+                    (context.Process(target=_help, args=(sender, place, work, given), daemon=True), receiver)
+                )
                 helpers[-1][0].start()
-                told.close()
-            for rank, (_, ready) in enumerate(helpers, start=1):
-                _wait_for(rank, size, ready)
+                sender.close()
+            for rank, (_, receiver) in enumerate(helpers, start=1):
+                _wait_for(rank, size, receiver)
             with join_processes(store, 0, size, timeout_s) as group:
                 yield group
         finally:
@@ -68,17 +70,17 @@ def start_processes(
                 os.environ[INTERFACE] = before
 
 
-def _wait_for(rank: int, size: int, ready: Connection) -> None:
+def _wait_for(rank: int, size: int, receiver: Connection) -> None:
     try:
-        ready.recv_bytes()
+        receiver.recv_bytes()
     except EOFError:
         raise ModelError(f"process {rank} of the {size} that were to share a training ended at once") from None
 
 
 def _help(
-    told: Connection, place: tuple[str, int, int, float], work: Callable[..., object], given: tuple[Any, ...]
+    sender: Connection, place: tuple[str, int, int, float], work: Callable[..., object], given: tuple[Any, ...]
 ) -> None:
-    told.send_bytes(b"ready")
+    sender.send_bytes(b"ready")
     try:
         with join_processes(*place) as group:
             work(group, *given)

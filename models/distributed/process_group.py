@@ -4,6 +4,7 @@ A rank holds some dimensions of every vector, so whatever is a sum over dimensio
 over the ranks, and every rank goes on with the same numbers.
 """
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,12 +15,14 @@ import torch.distributed as dist
 from torch import Tensor
 
 from models.errors import LostProcessError
+from models.recommenders.recommender import VectorModel
+from models.training.checkpoint import Checkpoint
 from models.training.single_process import SingleProcess
 
 SQUARED_EPSILON = 1e-24  # of the norms by which `torch.nn.functional.normalize` divides
 
 
-class ProcessGroup(SingleProcess):
+class ProcessGroup(SingleProcess, ABC):
     """The ranks of the process group that this process is in, which is of gloo; every call is made by all of them.
 
     Attributes:
@@ -48,6 +51,12 @@ class ProcessGroup(SingleProcess):
         of_user, of_positive, of_negative = squares.clamp_min(SQUARED_EPSILON).rsqrt().split(sizes)
         of_user = of_user / temperature
         return right * of_user * of_positive, wrong * of_user[:, None] * of_negative, penalty
+
+    @abstractmethod
+    def divide(self, model: VectorModel, checkpoint: Checkpoint | None) -> Checkpoint | None: ...
+
+    @abstractmethod
+    def unite(self, model: VectorModel) -> None: ...
 
     def added(self, what: str, part: Tensor) -> Tensor:
         """The sum of all ranks' parts, without a gradient."""

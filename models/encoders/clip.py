@@ -68,7 +68,7 @@ class ImageEncoder:
         self.lanes = [lane for copy, at in zip(models, devices, strict=True) for lane in self._lanes(copy, at)]
 
     def encode(
-        self, batches: Sequence[Batch], told: Callable[[int, float], None]
+        self, batches: Sequence[Batch], on_progress: Callable[[int, float], None]
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """Encode pictures batch by batch, in the order given, whatever the number of devices.
 
@@ -87,7 +87,7 @@ class ImageEncoder:
         with closing(pictures), closing(through_lanes(pictures, self.lanes)) as encoded:
             for (batch, vectors), waited in encoded:
                 broken += batch.broken
-                told(len(batch.keys) + batch.broken, waited / len(self.lanes))
+                on_progress(len(batch.keys) + batch.broken, waited / len(self.lanes))
                 yield batch.keys, vectors
         if broken:
             logger.warning(f"{broken} pictures cannot be decoded and have no vector")

@@ -74,7 +74,9 @@ class TextEncoder:
         models = [model, *(deepcopy(model) for _ in devices[1:])]
         self.lanes = [self._lane(copy.to(device)) for copy, device in zip(models, devices, strict=True)]
 
-    def encode(self, texts: Sequence[str], told: Callable[[int, float], None]) -> Iterator[tuple[slice, np.ndarray]]:
+    def encode(
+        self, texts: Sequence[str], on_progress: Callable[[int, float], None]
+    ) -> Iterator[tuple[slice, np.ndarray]]:
         """Encode texts chunk by chunk, in the order given, whatever the number of devices.
 
         A chunk's vectors depend on that chunk alone. Sort the texts by their length, the longest first, so that a
@@ -91,7 +93,7 @@ class TextEncoder:
         parts = ((slice(at, min(at + self.chunk, len(texts))), texts[at : at + self.chunk]) for at in starts)
         with closing(through_lanes(parts, self.lanes)) as encoded:
             for (part, vectors), waited in encoded:
-                told(len(vectors), waited / len(self.lanes))
+                on_progress(len(vectors), waited / len(self.lanes))
                 yield part, vectors
 
     def _lane(self, model: SentenceTransformer) -> Lane[tuple[slice, Sequence[str]], tuple[slice, np.ndarray]]:

@@ -72,16 +72,16 @@ COUNTED_SPACES: dict[str, Space] = {
 
 def searched_version() -> str:
     """A short hash of all that is searched, and of what the models are: with another one, tuning is out of date."""
-    made_of = {name: sorted(kind.made_of.items()) for name, kind in LEARNED.items()}
+    recommender = {name: sorted(kind.fixed.items()) for name, kind in LEARNED.items()}
     spaces = [(model, loss, space_of(model, loss)) for model in LEARNED for loss in BY_LOSS]
-    return hashlib.sha256(repr((made_of, spaces, STARTS, COUNTED_SPACES)).encode()).hexdigest()[:12]
+    return hashlib.sha256(repr((recommender, spaces, STARTS, COUNTED_SPACES)).encode()).hexdigest()[:12]
 
 
 def space_of(model: str, loss: Loss) -> Space:
     """What is searched for a learned model under a loss."""
     kind = LEARNED[model]
     space = EVERYWHERE | BY_LOSS[loss]
-    if "layers" not in kind.made_of:
+    if "layers" not in kind.fixed:
         space |= LAYERS
     if kind.item_graph:
         space |= ITEM_GRAPH

@@ -59,7 +59,7 @@ def check(name: str) -> None:
     try:
         dataset = load_catalogue().dataset(name)
         from assets.core.compute import Compute
-        from assets.core.effective_settings import require_possible, settings_in_force
+        from assets.core.effective_settings import require_possible, resolve_settings
         from assets.core.settings import ALL_SETTINGS
 
         check_local(dataset, "reviews")
@@ -69,7 +69,7 @@ def check(name: str) -> None:
         if dataset.unavailable and not Path(dataset.unavailable).is_file():
             raise InputError(f"'unavailable' names {dataset.unavailable}, and there is no such file")
         for kind in ALL_SETTINGS:
-            settings_in_force(kind, dataset, {})
+            resolve_settings(kind, dataset, {})
         require_possible(dataset)
         Compute.from_environment()
         root = DataRoot.from_environment()
@@ -107,12 +107,12 @@ def check_config(given: str) -> None:
 
 def _check_weights(dataset: Dataset) -> None:
     """Load what is named on a hub; a path or `untrained` is not worth the seconds."""
-    from assets.core.effective_settings import settings_in_force
+    from assets.core.effective_settings import resolve_settings
     from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
     from models.encoders.weights import UNTRAINED, local_path, require_architecture
 
-    image, _ = settings_in_force(ImageEncoderSettings, dataset, {})
-    text, _ = settings_in_force(TextEncoderSettings, dataset, {})
+    image, _ = resolve_settings(ImageEncoderSettings, dataset, {})
+    text, _ = resolve_settings(TextEncoderSettings, dataset, {})
     require_architecture(image.image_encoder)
     if image.image_weights != UNTRAINED and local_path(image.image_weights, "image_weights") is None:
         from models.encoders.clip import checkpoint_of
@@ -153,8 +153,8 @@ def show(name: str) -> None:
     print(table.to_string(float_format="{:.4f}".format, formatters={"train_s": "{:.1f}".format}))
     for model, status in board[board["status"] != "ok"][["model", "status"]].to_numpy():
         print(f"{model}: {status}")
-    for told in _failed_checks(name):
-        print(f"\n{told}")
+    for on_progress in _failed_checks(name):
+        print(f"\n{on_progress}")
     print(f"\n{'Would be served' if root.variant else 'Served'}: {root.manifest('current', name).facts['choice']}.")
     if root.variant:
         print(f"This is the variant {root.name(name)}; what is published and served stays as it was.")

@@ -42,12 +42,12 @@ def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetChe
 def sentence_of(check: dg.AssetCheckEvaluation) -> str:
     """What a check that did not pass says, with its figures."""
     kind = "Warning" if check.severity == dg.AssetCheckSeverity.WARN else "Check failed"
-    told, figures = told_of(check, quoting=True), figures_of(check)
-    behind = "" if told == figures else f" ({figures})"
-    return f"{kind}: {check.check_name} of {check.asset_key.to_user_string()}: {told}{behind}."
+    said, figures = describe_check(check, quoting=True), figures_of(check)
+    behind = "" if said == figures else f" ({figures})"
+    return f"{kind}: {check.check_name} of {check.asset_key.to_user_string()}: {said}{behind}."
 
 
-def told_of(check: dg.AssetCheckEvaluation, quoting: bool) -> str:
+def describe_check(check: dg.AssetCheckEvaluation, quoting: bool) -> str:
     """What a check found, as a part of a sentence: its own words, where these may be shown, or its figures."""
     hidden = check.metadata.get(WITHOUT_DATA)
     if quoting and check.description:
@@ -72,7 +72,7 @@ def _refused(instance: dg.DagsterInstance, run_id: str, quoting: bool) -> str:
     severe = dg.AssetCheckSeverity.ERROR
     failed = [check for check in failed_checks(instance, run_id) if check.blocking and check.severity == severe]
     found = "; ".join(
-        f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: {told_of(check, quoting)}"
+        f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: {describe_check(check, quoting)}"
         for check in failed
     )
     dataset = failed[0].partition

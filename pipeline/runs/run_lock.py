@@ -10,7 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets.core.asset_decorator import IMMATERIAL
-from assets.core.effective_settings import settings_in_force
+from assets.core.effective_settings import resolve_settings
 from assets.core.settings import PromotionSettings
 from pipeline.resources import ops_of
 from pipeline.runs.failure_reason import failed_checks, sentence_of
@@ -29,7 +29,7 @@ HEARTBEAT_S = 60.0
 @dg.resource(
     required_resource_keys={"catalogue", "data_root"}, description="Keeps a second run off the dataset of this one."
 )
-def presence(context: dg.InitResourceContext) -> Iterator[None]:
+def hold_run_lock(context: dg.InitResourceContext) -> Iterator[None]:
     """Hold the dataset of a run for as long as the run lasts.
 
     Raises:
@@ -77,7 +77,7 @@ def report_published(root: DataRoot, check: dg.AssetCheckEvaluation, instance: d
 
 def begin_variant(root: DataRoot, dataset: Dataset, run: dg.DagsterRun, instance: dg.DagsterInstance) -> None:
     """Write down that a run makes a variant, and let go of the oldest."""
-    settings, _ = settings_in_force(PromotionSettings, dataset, {})
+    settings, _ = resolve_settings(PromotionSettings, dataset, {})
     variant = register(root, dataset.name, settings_given(ops_of(run), IMMATERIAL), run.run_id)
     instance.add_run_tags(run.run_id, {VARIANT: variant.key})
     logger.warning(

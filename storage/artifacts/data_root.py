@@ -21,7 +21,7 @@ from storage.artifacts.tables import require_version
 from storage.environment import PROJECT_ROOT, absolute
 from storage.errors import InputError
 from storage.files.atomic import publish_bytes, sha256_of
-from storage.files.checksums import sealed, unsealed
+from storage.files.checksums import add_checksum, verify_checksum
 from storage.files.mirror import Mirror, mirror_at
 from storage.files.remote import is_url
 from storage.text import shortened
@@ -148,7 +148,7 @@ class DataRoot:
         if manifest.variant != self.variant:
             return
         target = self.manifest_path(manifest.asset, manifest.dataset, which)
-        publish_bytes(target, sealed(manifest.model_dump_json()))
+        publish_bytes(target, add_checksum(manifest.model_dump_json()))
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
         """The manifest of an artefact, or None where it was never made; a variant may have the published one.
@@ -161,7 +161,7 @@ class DataRoot:
         if not path.exists():
             return self.published.find_manifest(asset, dataset) if self.variant and not which else None
         try:
-            manifest = Manifest.model_validate(unsealed(path.read_bytes()))
+            manifest = Manifest.model_validate(verify_checksum(path.read_bytes()))
         except (OSError, ValueError, RecursionError):
             raise InputError(f"{asset} of {dataset} has an unreadable manifest; materialize {asset} again") from None
         if (manifest.asset, manifest.dataset) != (asset, dataset):

@@ -50,7 +50,7 @@ def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
         remove(root.owned(manifest))
 
 
-def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> bool:
+def record_verdict(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> bool:
     """Write down what a blocking check found of an artefact; when it has passed all of them, the one before goes.
 
     Args:
@@ -64,11 +64,11 @@ def judge(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Coll
     if now is None or now.data_version != made.data_version:
         return False
     verdicts = {name: verdict for name, verdict in now.verdicts.items() if name in checks} | {check: passed}
-    judged = now.model_copy(update={"verdicts": verdicts})
-    root.write_manifest(judged)
+    updated = now.model_copy(update={"verdicts": verdicts})
+    root.write_manifest(updated)
     version = f"/{now.data_version}"
     if root.find_manifest(made.asset, made.dataset, version) is not None:
-        root.write_manifest(judged, version)
+        root.write_manifest(updated, version)
     if passed_all := all(verdicts.get(name) for name in checks):
         drop_previous(root, made.asset, made.dataset)
     return passed_all

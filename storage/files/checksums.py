@@ -4,16 +4,16 @@ import hashlib
 import json
 from typing import Any
 
-SEAL = "seal"
+CHECKSUM_KEY = "seal"
 
 
-def sealed(content: str) -> bytes:
+def add_checksum(content: str) -> bytes:
     """A JSON object, as text, with a checksum of all its other fields as the last one."""
     fields = json.loads(content)
-    return json.dumps({**fields, SEAL: _checksum(fields)}, indent=1).encode()
+    return json.dumps({**fields, CHECKSUM_KEY: _checksum(fields)}, indent=1).encode()
 
 
-def unsealed(content: bytes) -> dict[str, Any]:
+def verify_checksum(content: bytes) -> dict[str, Any]:
     """The fields of a JSON object, but for its seal.
 
     Raises:
@@ -22,7 +22,7 @@ def unsealed(content: bytes) -> dict[str, Any]:
     fields = json.loads(content)
     if not isinstance(fields, dict):
         raise ValueError("it is no JSON object")
-    if fields.pop(SEAL, None) != _checksum(fields):
+    if fields.pop(CHECKSUM_KEY, None) != _checksum(fields):
         raise ValueError("it has changed since it was written")
     return fields
 

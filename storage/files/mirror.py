@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.files.mirror_index import Mark, Marks
+from storage.files.mirror_index import IndexEntry, MirrorIndex
 from storage.files.remote import Found, Remote, batches
 from storage.progress import Progress
 
@@ -32,7 +32,7 @@ class Mirror:
     def __init__(self, remote: Remote, work: Path):
         self.remote, self.work = remote, work
         self.folder = work / "mirror" / hashlib.sha256(remote.url.rstrip("/").encode()).hexdigest()[:16]
-        self._marks = Marks(self.folder.with_suffix(".sqlite"))
+        self._index = MirrorIndex(self.folder.with_suffix(".sqlite"))
         self._pulled: set[str] = set()
         self._pulling = threading.Lock()
 
@@ -46,14 +46,14 @@ class Mirror:
         """
         parts = [source] if source.is_file() else [path for path in source.rglob("*") if path.is_file()]
         files = {self.key(target / part.relative_to(source)): part for part in parts}
-        marks = self._marks.read()
-        may_be_there = source.is_dir() or self.key(target) in marks
+        entries = self._index.read()
+        may_be_there = source.is_dir() or self.key(target) in entries
         found = self.remote.find(self.key(target), source.is_dir()) if may_be_there else {}
-        new = {key: part for key, part in files.items() if not self._holds(key, part, found, marks)}
+        new = {key: part for key, part in files.items() if not self._holds(key, part, found, entries)}
         self.remote.send(new)
         self.remote.delete(found.keys() - files.keys())
         found = self.remote.find(self.key(target), source.is_dir()) if new else found
-        self._marks.write({key: Mark.of(found[key].mark, part) for key, part in files.items() if key in found})
+        self._index.write({key: IndexEntry.of(found[key].mark, part) for key, part in files.items() if key in found})
 
     def remove(self, target: Path) -> None:
         """Delete from the remote what lies at a path of the mirror, which stays here."""
@@ -78,29 +78,29 @@ class Mirror:
             if not alone:
                 return
             # Before the remote is listed: what is published meanwhile is not taken for what somebody deleted.
-            marks = {key: mark for key, mark in self._marks.read().items() if wanted(key)}
+            entries = {key: entry for key, entry in self._index.read().items() if wanted(key)}
             found = {key: one for key, one in self.remote.find().items() if wanted(key)}
-            new = {key: one for key, one in found.items() if not self._is_here(key, one, marks)}
+            new = {key: one for key, one in found.items() if not self._is_here(key, one, entries)}
             if new:
                 self._fetch({key: new[key] for key in sorted(new, key=is_manifest)})
-            gone = marks.keys() - found.keys()
+            gone = entries.keys() - found.keys()
             for key in gone:
                 (self.folder / key).unlink(missing_ok=True)
-            self._marks.forget(gone)
+            self._index.forget(gone)
 
-    def _holds(self, key: str, part: Path, found: Mapping[str, Found], marks: Mapping[str, Mark]) -> bool:
+    def _holds(self, key: str, part: Path, found: Mapping[str, Found], entries: Mapping[str, IndexEntry]) -> bool:
         """Whether the remote has this content: it is in the mirror, and was not touched since, here or there."""
-        mark, place = marks.get(key), self.folder / key
-        if mark is None or key not in found or mark.remote != found[key].mark or not mark.fits(place):
+        entry, place = entries.get(key), self.folder / key
+        if entry is None or key not in found or entry.remote != found[key].mark or not entry.fits(place):
             return False
         return filecmp.cmp(place, part, shallow=False)
 
-    def _is_here(self, key: str, found: Found, marks: Mapping[str, Mark]) -> bool:
+    def _is_here(self, key: str, found: Found, entries: Mapping[str, IndexEntry]) -> bool:
         """Whether a file need not be fetched. One that a reader found damaged must, whatever its mark says."""
-        mark, place = marks.get(key), self.folder / key
-        if mark is None or is_always_compared(key) or place.with_name(f"{place.name}.damaged").exists():
+        entry, place = entries.get(key), self.folder / key
+        if entry is None or is_always_compared(key) or place.with_name(f"{place.name}.damaged").exists():
             return False
-        return mark.remote == found.mark and mark.fits(place)
+        return entry.remote == found.mark and entry.fits(place)
 
     def _fetch(self, files: Mapping[str, Found]) -> None:
         """Bring files here in this order; each appears whole."""
@@ -114,7 +114,7 @@ class Mirror:
                 self.remote.fetch(arrived)
                 for key, path in arrived.items():
                     self._place(path, self.folder / key)
-                self._marks.write({key: Mark.of(files[key].mark, self.folder / key) for key in batch})
+                self._index.write({key: IndexEntry.of(files[key].mark, self.folder / key) for key in batch})
                 shutil.rmtree(aside)
                 progress.advance(sum(sizes[key] for key in batch))
 

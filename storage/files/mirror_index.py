@@ -13,7 +13,7 @@ WAIT_S = 60.0  # for another process that writes
 TABLE = "CREATE TABLE IF NOT EXISTS marks (key TEXT PRIMARY KEY, mark TEXT, size INTEGER, mtime_ns INTEGER)"
 
 
-class Mark(NamedTuple):
+class IndexEntry(NamedTuple):
     """One state of a remote file, and size and time of change of the local file with the same content."""
 
     remote: str
@@ -21,28 +21,28 @@ class Mark(NamedTuple):
     mtime_ns: int
 
     @classmethod
-    def of(cls, remote: str, local: Path) -> "Mark":
+    def of(cls, remote: str, local: Path) -> "IndexEntry":
         state = local.stat()
         return cls(remote, state.st_size, state.st_mtime_ns)
 
     def fits(self, local: Path) -> bool:
         """Whether the local file is there and was not touched since."""
-        return local.is_file() and self == Mark.of(self.remote, local)
+        return local.is_file() and self == IndexEntry.of(self.remote, local)
 
 
-class Marks:
+class MirrorIndex:
     """The marks of one mirror, by key: the path below the data root."""
 
     def __init__(self, path: Path):
         self.path = path
 
-    def read(self) -> dict[str, Mark]:
+    def read(self) -> dict[str, IndexEntry]:
         with self._opened() as database:
-            return {key: Mark(*rest) for key, *rest in database.execute("SELECT * FROM marks")}
+            return {key: IndexEntry(*rest) for key, *rest in database.execute("SELECT * FROM marks")}
 
-    def write(self, marks: Mapping[str, Mark]) -> None:
+    def write(self, entries: Mapping[str, IndexEntry]) -> None:
         with self._opened() as database:
-            rows = [(key, *mark) for key, mark in marks.items()]
+            rows = [(key, *entry) for key, entry in entries.items()]
             database.executemany("INSERT OR REPLACE INTO marks VALUES (?, ?, ?, ?)", rows)
 
     def forget(self, keys: Iterable[str]) -> None:

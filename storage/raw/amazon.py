@@ -78,13 +78,13 @@ def _reviews(path: Path, release: Format, rejects: Rejects) -> Iterator[pa.Recor
         connection.execute("SET preserve_insertion_order = true; SET TimeZone = 'UTC'")
         for records in read_records(path, rejects):
             connection.register("records", pa.Table.from_batches([records]))
-            judged = connection.sql(query).to_arrow_table()
-            good = pc.is_null(judged["reason"]).combine_chunks()
+            checked = connection.sql(query).to_arrow_table()
+            good = pc.is_null(checked["reason"]).combine_chunks()
             bad = pc.invert(good)
-            for record, reason in zip(records.filter(bad).to_pylist(), judged["reason"].filter(bad), strict=True):
+            for record, reason in zip(records.filter(bad).to_pylist(), checked["reason"].filter(bad), strict=True):
                 if not record["raw"].isspace():
                     rejects.add(record["line"], reason.as_py(), record["raw"])
-            rows = judged.filter(good).select(SCHEMAS["reviews"].names).cast(SCHEMAS["reviews"])
+            rows = checked.filter(good).select(SCHEMAS["reviews"].names).cast(SCHEMAS["reviews"])
             kept += len(rows)
             yield from rows.to_batches()
     if not kept:

@@ -17,7 +17,7 @@ import urllib3
 
 from storage.errors import InputError, OutOfReachError
 from storage.files.atomic import publish_bytes, publishing, sha256_of
-from storage.files.checksums import sealed
+from storage.files.checksums import add_checksum
 from storage.http_policy import HEADERS, PASSING_CODES, Retries, retry_after_s, without_secrets
 from storage.progress import Progress
 from storage.raw.partial import Partial, Receipt, State, find_receipt, is_whole, named, receipt_path
@@ -130,7 +130,7 @@ class _Fetch:
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
         receipt = Receipt(**known, bytes=self.partial.size, url=named(self.url), sha256=digest)
-        publish_bytes(receipt_path(self.target), sealed(receipt.model_dump_json()))
+        publish_bytes(receipt_path(self.target), add_checksum(receipt.model_dump_json()))
         self.partial.discard()
         return Download(receipt, fetched=True)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pydantic
 
 from storage.files.atomic import publish_bytes, sha256_of
-from storage.files.checksums import unsealed
+from storage.files.checksums import verify_checksum
 from storage.http_policy import without_secrets
 from storage.raw.gzip_reader import read_blocks
 
@@ -64,7 +64,7 @@ def named(url: str) -> str:
 def find_receipt(target: Path, url: str) -> Receipt | None:
     """The receipt of a file that came from `url` and is still what it was."""
     try:
-        receipt = Receipt.model_validate(unsealed(receipt_path(target).read_bytes()))
+        receipt = Receipt.model_validate(verify_checksum(receipt_path(target).read_bytes()))
         unchanged = receipt.url == named(url) and target.stat().st_size == receipt.bytes
         return receipt if unchanged and sha256_of(target) == receipt.sha256 else None
     except (OSError, ValueError):

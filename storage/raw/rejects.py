@@ -154,7 +154,7 @@ class RejectCounts:
             found[what.partition(": ")[0]] += count
         return dict(found)
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """Why records could not be used, the most frequent reason first, as a part of a sentence."""
         reasons = sorted(self.by_reason.items(), key=lambda found: -found[1])
         return ", ".join(f"{count:,} {reason}" for reason, count in reasons if reason != DUPLICATE) or "none"

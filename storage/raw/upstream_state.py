@@ -15,7 +15,7 @@ ASK_S = 5.0  # for one source in all, however slowly it answers
 NO_HEAD = {403, 405, 501}  # answers of servers that give a file but not its head alone
 
 
-def marks(sources: Iterable[str], timeout_s: float = ASK_S) -> dict[str, str | InputError]:
+def ask_states(sources: Iterable[str], timeout_s: float = ASK_S) -> dict[str, str | InputError]:
     """A mark of the state of each source, which changes when the file does, or why there is none."""
     return asyncio.run(_all_marks(list(dict.fromkeys(sources)), aiohttp.ClientTimeout(total=timeout_s)))
 

@@ -9,7 +9,7 @@ import pytest
 from assets.interactions.splits import TEST, TRAIN, VALIDATION
 from assets.training.held_out import HeldOut
 from benchmarks.mmrec import read_content, read_split
-from benchmarks.published_split import Lab
+from benchmarks.published_split import PublishedSplit
 from benchmarks.tuned import settings_of
 from models.config import LOSSES, Loss
 from models.model_spec import LEARNED
@@ -80,9 +80,9 @@ def test_what_the_folder_lists_as_missing_is_missing_though_its_row_is_filled(tm
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_model_has_settings_under_every_loss_on_every_split(model: str, loss: Loss) -> None:
     for split in ("baby", "sports", "tiktok", "my_shop"):
-        made_of, training = settings_of(split, model, loss, seed=2)
+        recommender, training = settings_of(split, model, loss, seed=2)
         assert (training.loss, training.seed) == (loss, 2)
-        assert all(getattr(made_of, name) == value for name, value in LEARNED[model].made_of.items())
+        assert all(getattr(recommender, name) == value for name, value in LEARNED[model].fixed.items())
 
 
 def test_a_lab_fits_each_model_once_and_judges_it_on_test(tmp_path: Path) -> None:
@@ -90,11 +90,11 @@ def test_a_lab_fits_each_model_once_and_judges_it_on_test(tmp_path: Path) -> Non
     rows = [(u, i, rng.integers(0, 3)) for u in range(30) for i in range(u % 2, 20, 2)]
     lines = "".join(f"{u}\t{i}\t{x}\n" for u, i, x in rows)
     (tmp_path / "camps.inter").write_text("userID\titemID\tx_label\n" + lines)
-    lab = Lab(tmp_path)
-    assert lab.losses("lightgcn", "both") == LOSSES
-    assert (lab.losses("ease", "both"), lab.losses("blend", "bpr")) == (("none",), ("softmax",))
-    blend = lab.judged("blend", "softmax", 0)
-    assert set(lab.fitted) == {("blend", "softmax", 0), ("ease", "none", 0), ("lightgcn", "softmax", 0)}
+    benchmark = PublishedSplit(tmp_path)
+    assert benchmark.losses("lightgcn", "both") == LOSSES
+    assert (benchmark.losses("ease", "both"), benchmark.losses("blend", "bpr")) == (("none",), ("softmax",))
+    blend = benchmark.evaluate("blend", "softmax", 0)
+    assert set(benchmark.fitted) == {("blend", "softmax", 0), ("ease", "none", 0), ("lightgcn", "softmax", 0)}
     # Every user has the items of one camp: ten, of which those not in train come first in any ranking that found it.
     assert blend.by_user["recall", 10].mean() > 0.95
-    assert lab.fit("ease", "none", 0) is lab.fit("ease", "none", 0)
+    assert benchmark.fit("ease", "none", 0) is benchmark.fit("ease", "none", 0)

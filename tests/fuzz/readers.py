@@ -14,7 +14,7 @@ import yaml
 from storage.artifacts.data_root import DataRoot, Manifest, Recipe
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
-from storage.files.checksums import sealed
+from storage.files.checksums import add_checksum
 from storage.limits import MAX_ID_BYTES, MAX_PICTURES, MAX_TEXT_CHARACTERS
 from storage.raw.amazon import ITEM_OF, REVIEW_KEYS, TIMES_END, read_items, read_reviews
 from storage.raw.gzip_reader import BLOCK_BYTES, DAMAGED, STEP_BYTES, TRUNCATED, read_blocks
@@ -274,10 +274,10 @@ class Notes:
         note = draw.choice((self.manifest, self.receipt)).model_dump(mode="json")
         match draw.randrange(3):
             case 0:
-                return mutated(sealed(json.dumps(note)), draw, 2)
+                return mutated(add_checksum(json.dumps(note)), draw, 2)
             case 1:
                 note = note | {"path": draw.choice(PLACES)} if draw.random() < 0.5 else odd(note, draw)
-                return sealed(json.dumps(note))
+                return add_checksum(json.dumps(note))
         return mutated(json.dumps(note).encode(), draw, 2)
 
     def check(self, files: list[bytes], folder: Path) -> None:

@@ -67,16 +67,16 @@ CASES: dict[str, Case] = {
 }
 
 
-def configured(case: Case, **given: Any) -> tuple[RecommenderConfig, TrainerConfig]:
+def configure_model(case: Case, **given: Any) -> tuple[RecommenderConfig, TrainerConfig]:
     model, loss, settings = case
     common = {"dim": DIM, "shared_negatives": NEGATIVES, "learning_rate": 0.003, "batch_size": BATCH, "device": "cpu"}
-    values = common | settings | given | LEARNED[model].made_of | {"loss": loss}
+    values = common | settings | given | LEARNED[model].fixed | {"loss": loss}
     return RecommenderConfig.model_validate(values), TrainerConfig.model_validate(values)
 
 
 def run(case: Case, group: SingleProcess = SINGLE_PROCESS, **given: Any) -> dict[str, Any]:
     """The losses of all steps, the last weights and vectors, and validation by every metric."""
-    made_of, config = configured(case, **{"max_epochs": STEPS // 5, "evaluate_every": STEPS // 5} | given)
+    recommender, config = configure_model(case, **{"max_epochs": STEPS // 5, "evaluate_every": STEPS // 5} | given)
     losses: list[float] = []
     original, held_out = models.training.trainer.objective_of, HeldOut.of(parts(), VALIDATION)
     metrics: dict[tuple[str, int], float] = {}
@@ -92,12 +92,12 @@ def run(case: Case, group: SingleProcess = SINGLE_PROCESS, **given: Any) -> dict
         return step
 
     def validate(user: np.ndarray, item: np.ndarray) -> float:
-        metrics.update(held_out.means(Vectors(user, item, made_of.score), group=group))
+        metrics.update(held_out.means(Vectors(user, item, recommender.score), group=group))
         return metrics["ndcg", 20]
 
     models.training.trainer.objective_of = recording  # type: ignore[assignment]
     try:
-        model, history = fit(made_of, config, train_set(), validate, group=group)
+        model, history = fit(recommender, config, train_set(), validate, group=group)
     finally:
         models.training.trainer.objective_of = original
     weights = {name: weight.numpy() for name, weight in model.state_dict().items()}

@@ -37,8 +37,8 @@ def with_content() -> TrainSet:
 
 def trained(device: str, model: dict, epochs: int = 4, checkpoint: Kept | None = None, **loss: object):
     settings = {"learning_rate": 0.01, "batch_size": 64, "max_epochs": epochs, "device": device, **loss}
-    made_of, how = RecommenderConfig(**{"dim": 8, "layers": 2, **model}), TrainerConfig(**settings)
-    return fit(made_of, how, with_content(), camp_auc, checkpoint=checkpoint)
+    recommender, how = RecommenderConfig(**{"dim": 8, "layers": 2, **model}), TrainerConfig(**settings)
+    return fit(recommender, how, with_content(), camp_auc, checkpoint=checkpoint)
 
 
 @pytest.mark.parametrize("loss", LOSSES)

@@ -23,5 +23,5 @@ def make_once(folder: Path) -> Pipeline:
             record.write_text(dg.serialize_value(made))
             return pipeline
     for materialization in dg.deserialize_value(record.read_text(), list):
-        pipeline.cli.instance.report_runless_asset_event(materialization)
+        pipeline.instance.report_runless_asset_event(materialization)
     return pipeline

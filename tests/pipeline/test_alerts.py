@@ -78,10 +78,10 @@ def test_a_notifier_that_fails_leaves_the_alert_in_the_log_and_no_secret(
 
 def tell(sensor: object, pipeline: Pipeline, result: dg.ExecuteInProcessResult) -> None:
     """The sensor looks at a run that has ended."""
-    run = pipeline.cli.instance.get_run_by_id(result.run_id)
+    run = pipeline.instance.get_run_by_id(result.run_id)
     assert run is not None
     ended = next(event for event in result.all_events if event.is_job_failure or event.is_job_success)
-    context = dg.build_run_status_sensor_context("sensor", ended, pipeline.cli.instance, run)
+    context = dg.build_run_status_sensor_context("sensor", ended, pipeline.instance, run)
     sensor(context if result.success else context.for_run_failure())  # type: ignore[operator]
 
 
@@ -93,8 +93,8 @@ def test_a_failed_run_is_told_with_the_sentence_that_says_why(tmp_path: Path, ho
     assert (body["kind"], body["dataset"]) == ("run_failed", "no_file")
     assert body["sentence"].startswith("Dataset no_file: 'reviews' names ")
     assert body["sentence"].endswith("and there is no such file.")
-    assert last_run(pipeline.cli.instance, "no_file") == result.run_id
-    assert reason_of(pipeline.cli.instance, result.run_id) == body["sentence"]
+    assert last_run(pipeline.instance, "no_file") == result.run_id
+    assert reason_of(pipeline.instance, result.run_id) == body["sentence"]
 
 
 def test_a_check_that_fails_is_told_with_its_figures_and_those_that_pass_are_not(
@@ -127,6 +127,6 @@ def test_a_report_that_grew_old_degrades(tmp_path: Path, hook: type[Received], m
     )  # fmt: skip
     monkeypatch.setitem(pipeline.catalogue.entries["quick"][1]["settings"], "max_age_days", 30)  # type: ignore[index]
     job = pipeline.definitions.resolve_job_def("freshness")
-    tell(degradations, pipeline, job.execute_in_process(partition_key="quick", instance=pipeline.cli.instance))
+    tell(degradations, pipeline, job.execute_in_process(partition_key="quick", instance=pipeline.instance))
     (body,) = hook.bodies
     assert (body["kind"], body["dataset"], body["what"]) == ("degraded", "quick", "report_fresh of report")

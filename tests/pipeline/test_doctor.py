@@ -21,19 +21,19 @@ SCRIPT = """
 import sys, time
 from pathlib import Path
 import dagster as dg
-from pipeline.runs.run_lock import presence
+from pipeline.runs.run_lock import hold_run_lock
 from storage.catalogue import load_catalogue
 from storage.artifacts.data_root import DataRoot
 
 TOYS = dg.StaticPartitionsDefinition(["sample"])
 
-@dg.asset(partitions_def=TOYS, required_resource_keys={"presence"}, pool="one_at_a_time")
+@dg.asset(partitions_def=TOYS, required_resource_keys={"run_lock"}, pool="one_at_a_time")
 def slow():
     print("working", flush=True)
     time.sleep(float(sys.argv[2]))
 
 if __name__ == "__main__":
-    resources = {"presence": presence, "catalogue": load_catalogue(), "data_root": DataRoot(Path(sys.argv[1]))}
+    resources = {"run_lock": hold_run_lock, "catalogue": load_catalogue(), "data_root": DataRoot(Path(sys.argv[1]))}
     with dg.DagsterInstance.get() as instance:
         dg.materialize([slow], partition_key="sample", resources=resources, instance=instance)
 """

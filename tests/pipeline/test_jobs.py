@@ -66,7 +66,7 @@ def test_a_report_is_stale_when_it_is_older_than_its_dataset_says(
         most,  # type: ignore[index]
     )
     result = pipeline.definitions.resolve_job_def("freshness").execute_in_process(
-        partition_key="sample", instance=pipeline.cli.instance
+        partition_key="sample", instance=pipeline.instance
     )
     (found,) = result.get_asset_check_evaluations()
     assert found.passed is fresh

@@ -40,8 +40,8 @@ def on_event(event, given):
 
 if __name__ == "__main__":
     pipeline = Pipeline(Path(root))
-    pipeline.cli.instance = dg.DagsterInstance.from_config(home)
-    for said in diagnose(pipeline.cli.instance, pipeline.root):
+    pipeline.instance = dg.DagsterInstance.from_config(home)
+    for said in diagnose(pipeline.instance, pipeline.root):
         print("doctor:", said)
     sys.addaudithook(on_event)
     result = pipeline.run("quick", "*")

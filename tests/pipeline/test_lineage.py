@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from assets.evaluation.evaluate import Bench, judge
+from assets.evaluation.evaluate import Bench, evaluate_fit
 from assets.features.encoders import weights_version
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
@@ -335,7 +335,7 @@ def test_an_ablation_falls_where_the_planting_says_it_must(sample: Pipeline, tmp
     for view in ("visual", "text"):
         for fit in models_of(pipeline, f"ablation_{view}_only").fits:
             for kind in ("visual", "textual"):
-                judged = judge(fit, scorer_of(fit, test.train), Bench(test, {kind: told_by == kind}, seed=0))
+                judged = evaluate_fit(fit, scorer_of(fit, test.train), Bench(test, {kind: told_by == kind}, seed=0))
                 recall[view, fit.name, kind] = judged.by_stratum[kind]["recall", 20].mean()
     for loss in ("bpr-0", "softmax-0"):
         assert recall["text", loss, "textual"] > recall["visual", loss, "textual"] + 0.03

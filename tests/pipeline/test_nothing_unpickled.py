@@ -172,9 +172,9 @@ class TestHostileFiles:
 
     @pytest.mark.parametrize("name", READERS)
     def test_is_refused_even_if_its_manifest_vouches_for_it(self, name: str, tmp_path: Path, ran: Path) -> None:
-        told = refused(name, tmp_path, ran, vouched=True)
-        assert told.startswith("Dataset shop: made of shop cannot be read (")
-        assert told.endswith("); materialize made again.")
+        on_progress = refused(name, tmp_path, ran, vouched=True)
+        assert on_progress.startswith("Dataset shop: made of shop cannot be read (")
+        assert on_progress.endswith("); materialize made again.")
 
     def test_a_type_that_is_a_pickle_is_read_as_what_it_wraps(self, tmp_path: Path, ran: Path) -> None:
         root = DataRoot(tmp_path / "data")

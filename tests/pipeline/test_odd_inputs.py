@@ -72,7 +72,7 @@ def test_where_no_record_can_be_used_the_reasons_are_said_and_the_rejects_are_ke
         'records: no parent_asin, the first in line 1 ({"rating": 5.0, "user_id": "AU001", "parent_asin": null, "t…); '
         "the rejected records are in data/reviews/sample.rejects.parquet."
     )
-    assert reason_of(pipeline.cli.instance, result.run_id, quoting=False) == (  # as an alert says it
+    assert reason_of(pipeline.instance, result.run_id, quoting=False) == (  # as an alert says it
         "Dataset sample: the file of 'reviews', r.jsonl, holds not one review in the format amazon2023; 3 of 3 "
         "records: no parent_asin, the first in line 1; the rejected records are in data/reviews/sample.rejects.parquet."
     )
@@ -96,7 +96,7 @@ def test_too_many_rejects_are_said_with_their_reason_their_file_and_what_to_do(s
     shop.write(reviews() + bad, metadata())
     pipeline = shop.pipeline()
     result = pipeline.run("sample", "+key:reviews +")
-    assert reason_of(pipeline.cli.instance, result.run_id) == (
+    assert reason_of(pipeline.instance, result.run_id) == (
         "Dataset sample: reviews has failed its check reviews_usable: 24 of 144 records could not be used: 24 no "
         "parent_asin; see data/reviews/sample.rejects.parquet, and mend the file, or set max_reject_rate; nothing is "
         "built on it: run it again when data or settings are mended."
@@ -109,7 +109,7 @@ def test_a_table_to_go_back_to_is_named_where_there_is_one(shop: Shop) -> None:
     assert pipeline.run("sample", "+key:reviews").success
     shop.write(reviews() + [{"user_id": 1}] * 24, metadata())
     result = pipeline.run("sample", "+key:reviews")
-    said = reason_of(pipeline.cli.instance, result.run_id)
+    said = reason_of(pipeline.instance, result.run_id)
     assert said is not None
     assert said.endswith("or `make restore DATASET=sample` takes the table before.")
 
@@ -140,7 +140,7 @@ def test_metadata_of_other_items_stop_the_run(shop: Shop) -> None:
     pipeline = shop.pipeline()
     result = pipeline.run("sample", "+key:splits")
     assert not result.success
-    assert reason_of(pipeline.cli.instance, result.run_id) == (
+    assert reason_of(pipeline.instance, result.run_id) == (
         "Dataset sample: item_index has failed its check core_described: 0 of 10 items of the core are in the "
         "metadata; the reviews have B000 for instance, the metadata C000; see whether both files are of the same "
         "category, and count products by the same id; nothing is built on it: run it again when data or settings are "
@@ -152,7 +152,7 @@ def test_metadata_of_the_same_items_in_other_letters_say_so(shop: Shop) -> None:
     shop.write(reviews(), [{**row, "parent_asin": f" {row['parent_asin'].lower()}"} for row in metadata()])
     pipeline = shop.pipeline()
     result = pipeline.run("sample", "+key:splits")
-    said = reason_of(pipeline.cli.instance, result.run_id)
+    said = reason_of(pipeline.instance, result.run_id)
     assert said is not None
     assert "10 more are there in other letter case, or with blanks around the id" in said
 

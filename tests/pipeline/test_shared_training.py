@@ -130,7 +130,7 @@ def test_processes_share_a_training_on_processors_alone() -> None:
 
 
 def test_more_processes_than_a_cluster_has_processors_for_are_refused(tmp_path: Path) -> None:
-    recipe = {"made_of": RecommenderConfig(), "training": TrainerConfig()}
+    recipe = {"recommender": RecommenderConfig(), "training": TrainerConfig()}
     task = distributed.Task(root=tmp_path, dataset="sample", model=MODEL, out=tmp_path, **recipe)
     with pytest.raises(InputError, match=r"^4 processes were asked for, and the Ray cluster has 2 processors$"):
         next(distributed.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))

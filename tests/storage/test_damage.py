@@ -16,7 +16,7 @@ from storage.artifacts.saved_models import FileCheckpoint
 from storage.embeddings.store import EmbeddingStore
 from storage.errors import InputError
 from storage.files.atomic import publish_bytes, sha256_of
-from storage.files.checksums import sealed
+from storage.files.checksums import add_checksum
 from storage.images.attempts import Attempts
 from storage.images.store import PictureStore
 from storage.raw.partial import Receipt, find_receipt, receipt_path
@@ -178,7 +178,7 @@ def dump(tmp_path: Path) -> Path:
     path = tmp_path / "dumps" / "dump"
     publish_bytes(path, noise(1))
     receipt = Receipt(url="u", etag='"1"', last_modified="now", bytes=len(noise(1)), sha256=sha256_of(path))
-    publish_bytes(receipt_path(path), sealed(receipt.model_dump_json()))
+    publish_bytes(receipt_path(path), add_checksum(receipt.model_dump_json()))
     assert find_receipt(path, "u") == receipt
     return path
 

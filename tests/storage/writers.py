@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.core.io_managers import ArraysIOManager, Made
+from assets.core.io_managers import ArraysIOManager, AssetResult
 from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.exports.recbole import write_recbole
 from assets.exports.vectors import Side, write_vectors
@@ -64,7 +64,7 @@ def rejects(root: DataRoot, version: int) -> None:
 
 def graph(root: DataRoot, version: int) -> None:
     matrix = sp.csr_matrix(numbers(version, 200, 200))
-    ArraysIOManager(root).publish("interaction_graph", "shop", Made(matrix))
+    ArraysIOManager(root).publish("interaction_graph", "shop", AssetResult(matrix))
 
 
 def nearest(root: DataRoot, version: int) -> None:

@@ -13,7 +13,7 @@ from assets.evaluation.report import funnel, gate, plots, provenance, tables
 from assets.evaluation.report.cards import Cards
 from assets.evaluation.report.findings import Findings
 from assets.evaluation.report.history_plot import history_svg
-from assets.evaluation.report.user_examples import stories, told
+from assets.evaluation.report.user_examples import describe_examples, pick_examples
 from models.model_spec import PAPER_MODEL
 from storage.images.store import PictureStore
 
@@ -36,7 +36,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     weighed = gate.weighed(findings.items, share)
     poor = gate.poor_pictures(weighed, EXTREMES)
     visual, textual = gate.extremes(weighed, EXTREMES)
-    chosen = told(findings, users)
+    chosen = pick_examples(findings, users)
     shown = [*visual, *textual, *(poor.poorest if poor else ()), *(item for user in chosen for item in user.shown())]
     cards = Cards(findings.items, pictures, shown)
 
@@ -62,7 +62,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         poor=poor,
         poor_plot=plots.spreads(poor.groups) if poor else "",
         poorest=with_share(poor.poorest) if poor else [],
-        stories=stories(chosen, cards),
+        examples=describe_examples(chosen, cards),
         over_time=history_svg(findings.history),
         variants=findings.variants,
         warm=provenance.warm_starts(findings.lineage),

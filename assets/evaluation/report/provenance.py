@@ -58,7 +58,7 @@ def changed_settings(lineage: Sequence[Manifest]) -> list[Changed]:
     for made in lineage:
         for name, value in made.recipe.settings.items():
             if name in defaults and value != defaults[name]:
-                value = told(value)
+                value = show_setting(value)
                 changed = found.setdefault((name, str(value)), Changed(name, value, defaults[name], []))
                 changed.assets.append(made.asset)
     return [found[key] for key in sorted(found)]
@@ -70,11 +70,11 @@ def all_settings(lineage: Sequence[Manifest]) -> Iterator[tuple[str, str]]:
         if made.recipe.settings:
             yield (
                 made.asset,
-                ", ".join(f"{name} = {told(value)}" for name, value in sorted(made.recipe.settings.items())),
+                ", ".join(f"{name} = {show_setting(value)}" for name, value in sorted(made.recipe.settings.items())),
             )
 
 
-def told(value: object) -> object:
+def show_setting(value: object) -> object:
     """A setting as a page tells it that may be sent to anybody: of a path, the last part."""
     return without_folder(value) if isinstance(value, str) else value
 

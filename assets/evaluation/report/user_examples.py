@@ -21,7 +21,7 @@ NEW = "new: placed by its picture and its text"
 
 
 @dataclass(frozen=True)
-class Told:
+class UserExample:
     """One user by number, never by id.
 
     Attributes:
@@ -44,7 +44,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Story:
+class ExampleText:
     """One user as the page shows it; an evaluated model's recommendations come with the number of hits among them."""
 
     number: int
@@ -54,7 +54,7 @@ class Story:
     recommended: list[tuple[str, list[Card], int | None]]
 
 
-def told(findings: Findings, count: int) -> list[Told]:
+def pick_examples(findings: Findings, count: int) -> list[UserExample]:
     """`count` users with what they have, what evaluated models recommend to them, and what is sent to them."""
     parts = findings.parts
     users = some_users(parts, count)
@@ -74,7 +74,7 @@ def told(findings: Findings, count: int) -> list[Told]:
             model: reasons(findings.explainers[model], number, ranking, titles, parts.items)
             for model, ranking in recommended.items()
         }
-        found.append(Told(number, parts.item[latest].tolist(), len(train), frozenset(wanted), recommended, why))
+        found.append(UserExample(number, parts.item[latest].tolist(), len(train), frozenset(wanted), recommended, why))
     return found
 
 
@@ -142,10 +142,10 @@ def ranked(scorer: Scorer, parts: Parts, users: np.ndarray) -> dict[int, list[in
     return {int(user): [int(item) for item in row if item >= 0] for user, row in zip(users, best, strict=True)}
 
 
-def stories(found: Sequence[Told], cards: Cards) -> list[Story]:
+def describe_examples(found: Sequence[UserExample], cards: Cards) -> list[ExampleText]:
     """Users with the cards of their items; what was recommended and is in the test part is a hit."""
     return [
-        Story(
+        ExampleText(
             user.number,
             [cards.of(item) for item in user.history],
             user.known,

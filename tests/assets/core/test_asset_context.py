@@ -3,7 +3,7 @@
 import pytest
 
 from assets.core.asset_context import common_numbering
-from assets.core.effective_settings import settings_in_force
+from assets.core.effective_settings import resolve_settings
 from assets.core.settings import ALL_SETTINGS, CoreSettings
 from storage.artifacts.data_root import Manifest, Recipe
 from storage.catalogue import Dataset
@@ -25,7 +25,7 @@ def manifest(asset: str, **numbering: str) -> Manifest:
 
 
 def test_run_config_overrides_the_catalogue_which_overrides_the_default() -> None:
-    settings, origins = settings_in_force(CoreSettings, dataset(user_core=3, item_core=4), {"item_core": 7})
+    settings, origins = resolve_settings(CoreSettings, dataset(user_core=3, item_core=4), {"item_core": 7})
     assert (settings.user_core, settings.item_core, settings.min_rating) == (3, 7, None)
     assert origins == {
         "force": "default",
@@ -37,7 +37,7 @@ def test_run_config_overrides_the_catalogue_which_overrides_the_default() -> Non
 
 
 def test_a_setting_of_another_asset_is_passed_over() -> None:
-    settings, origins = settings_in_force(CoreSettings, dataset(learning_rate=0.1), {})
+    settings, origins = resolve_settings(CoreSettings, dataset(learning_rate=0.1), {})
     assert settings.user_core == 5
     assert "learning_rate" not in origins
 
@@ -55,7 +55,7 @@ def test_a_setting_of_another_asset_is_passed_over() -> None:
 )
 def test_what_does_not_fit_is_one_sentence(settings: dict, given: dict, sentence: str) -> None:
     with pytest.raises(InputError) as error:
-        settings_in_force(CoreSettings, dataset(**settings), given)
+        resolve_settings(CoreSettings, dataset(**settings), given)
     assert str(error.value).startswith(sentence)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from assets.evaluation.evaluate import Bench, Judged, intervals_of, judge, rows_of
+from assets.evaluation.evaluate import Bench, Evaluation, evaluate_fit, intervals_of, rows_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
@@ -61,31 +61,31 @@ def test_validation_is_judged_on_validation_items_of_users_with_train_items() ->
     assert ndcg({0: [0, 1], 1: [3, 4], 3: [0, 5]}) == pytest.approx(1)
 
 
-def judged_fit(wanted: dict[int, list[int]], *masked: int) -> Judged:
+def judged_fit(wanted: dict[int, list[int]], *masked: int) -> Evaluation:
     bench = Bench(HeldOut.of(parts(), TEST, *masked), strata={}, seed=0)
     model = model_of(wanted)
-    return judge(model, scorer_of(model, bench.test.train), bench)
+    return evaluate_fit(model, scorer_of(model, bench.test.train), bench)
 
 
-def judged(wanted: dict[int, list[int]], *masked: int) -> dict[tuple[str, str], tuple[float, int]]:
+def evaluations(wanted: dict[int, list[int]], *masked: int) -> dict[tuple[str, str], tuple[float, int]]:
     one = judged_fit(wanted, *masked)
     rows = rows_of(one, intervals_of([one], seed=0)[0])
     return {(row["stratum"], row["metric"]): (row["value"], row["n_users"]) for row in rows if row["k"] == 5}
 
 
 def test_the_test_split_is_judged_for_users_with_train_items_and_apart_for_those_without() -> None:
-    found = judged({0: [2], 1: [5], 4: [0, 4], 2: [3]})
+    found = evaluations({0: [2], 1: [5], 4: [0, 4], 2: [3]})
     assert found["all", "ndcg"] == (pytest.approx((1 + 1 + 1 / np.log2(3)) / 3), 3)
     assert found["users_without_train", "ndcg"] == (1, 1)
 
 
 def test_validation_items_stay_in_the_ranking_unless_they_are_masked() -> None:
     wanted = {0: [1, 2], 1: [4, 5], 4: [4]}  # validation first, then test
-    assert judged(wanted)["all", "ndcg"][0] == pytest.approx((2 / np.log2(3) + 1) / 3)
-    assert judged(wanted, VALIDATION)["all", "ndcg"][0] == pytest.approx(1)
+    assert evaluations(wanted)["all", "ndcg"][0] == pytest.approx((2 / np.log2(3) + 1) / 3)
+    assert evaluations(wanted, VALIDATION)["all", "ndcg"][0] == pytest.approx(1)
     # User 2, who has nothing in train, stays apart from the others with either.
-    assert judged({2: [1, 3]})["users_without_train", "ndcg"] == (pytest.approx(1 / np.log2(3)), 1)
-    assert judged({2: [1, 3]}, VALIDATION)["users_without_train", "ndcg"] == (1, 1)
+    assert evaluations({2: [1, 3]})["users_without_train", "ndcg"] == (pytest.approx(1 / np.log2(3)), 1)
+    assert evaluations({2: [1, 3]}, VALIDATION)["users_without_train", "ndcg"] == (1, 1)
 
 
 def test_every_metric_of_a_fit_is_a_row_with_what_the_fit_is_and_its_interval() -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from assets.evaluation.compute_costs import Costs, headline
-from assets.evaluation.evaluate import Judged, settings_hash
+from assets.evaluation.evaluate import Evaluation, settings_hash
 from assets.evaluation.leaderboard import Comparison, Standing, as_facts, board_rows, compare, standings
 from assets.evaluation.significance import FLIPS
 from storage.artifacts.saved_models import SavedModel, SavedModels
@@ -22,11 +22,13 @@ def fit_of(model: str, loss: str, seed: int, **facts: Any) -> SavedModel:
     return SavedModel({}, {"model": model, "loss": loss, "seed": seed, "score": "dot", "device": "cpu", **facts})
 
 
-def judged(fit: SavedModel, ndcg: Values = (0.5, 0.5), recall: Values | None = None, **strata: Values) -> Judged:
+def evaluations(
+    fit: SavedModel, ndcg: Values = (0.5, 0.5), recall: Values | None = None, **strata: Values
+) -> Evaluation:
     """A fit with the metrics of its users written down; recall is 0 unless given, `strata` have NDCG@20 as well."""
     values = {NDCG: np.asarray(ndcg, np.float64)}
     values[RECALL] = np.zeros_like(values[NDCG]) if recall is None else np.asarray(recall, np.float64)
-    return Judged(fit, values, {name: {NDCG: np.asarray(found, np.float64)} for name, found in strata.items()}, 1.5)
+    return Evaluation(fit, values, {name: {NDCG: np.asarray(found, np.float64)} for name, found in strata.items()}, 1.5)
 
 
 def fits_of(model: str, validation: dict[str, list[float]]) -> SavedModels:
@@ -56,7 +58,7 @@ def names(standing: Standing) -> dict[str, list[str]]:
 
 
 def all_standings() -> dict[tuple[str, str], Standing]:
-    found = standings([judged(fit) for model in MODELS.values() for fit in model.fits], MODELS)
+    found = standings([evaluations(fit) for model in MODELS.values() for fit in model.fits], MODELS)
     return {(standing.block, standing.name): standing for standing in found}
 
 
@@ -92,10 +94,10 @@ def test_a_difference_is_of_the_same_users_and_of_each_users_mean_over_seeds() -
     # Means over seeds: lightgcn 0.3 and 0.8, gated 0.1 and 0.7; the users differ by 0.2 and 0.1.
     fits = {
         "lightgcn": [
-            judged(fit_of("lightgcn", "bpr", 0), [0.2, 1.0]),
-            judged(fit_of("lightgcn", "bpr", 1), [0.4, 0.6]),
+            evaluations(fit_of("lightgcn", "bpr", 0), [0.2, 1.0]),
+            evaluations(fit_of("lightgcn", "bpr", 1), [0.4, 0.6]),
         ],
-        "gated_lightgcn": [judged(fit_of("gated_lightgcn", "bpr", 0), [0.1, 0.7])],
+        "gated_lightgcn": [evaluations(fit_of("gated_lightgcn", "bpr", 0), [0.1, 0.7])],
     }
     found = compare(Standing("controlled", "bpr", fits), seed=0)
     one = differences(found, "gated_lightgcn", NDCG)["lightgcn"]
@@ -110,8 +112,8 @@ def test_a_difference_is_of_the_same_users_and_of_each_users_mean_over_seeds() -
 def test_users_who_differ_from_each_other_take_nothing_from_a_difference_that_all_of_them_share() -> None:
     users = np.linspace(0, 0.9, 50)
     fits = {
-        "gated_lightgcn": [judged(fit_of("gated_lightgcn", "bpr", 0), recall=users, ndcg=users)],
-        "vbpr": [judged(fit_of("vbpr", "bpr", 0), recall=users + 0.1, ndcg=users)],
+        "gated_lightgcn": [evaluations(fit_of("gated_lightgcn", "bpr", 0), recall=users, ndcg=users)],
+        "vbpr": [evaluations(fit_of("vbpr", "bpr", 0), recall=users + 0.1, ndcg=users)],
     }
     found = differences(compare(Standing("controlled", "bpr", fits), seed=0), "gated_lightgcn", RECALL)["vbpr"]
     assert (found.difference, found.low, found.high) == (pytest.approx(0.1),) * 3
@@ -121,7 +123,9 @@ ALIKE = np.full(60, 0.5)
 
 
 def standing_of(name: str, ndcg_of: dict[str, np.ndarray]) -> Standing:
-    return Standing("controlled", name, {model: [judged(fit_of(model, name, 0), v)] for model, v in ndcg_of.items()})
+    return Standing(
+        "controlled", name, {model: [evaluations(fit_of(model, name, 0), v)] for model, v in ndcg_of.items()}
+    )
 
 
 def test_p_values_are_adjusted_over_the_models_of_one_standing() -> None:
@@ -186,9 +190,9 @@ def board() -> list[dict[str, Any]]:
         "ease": SavedModels((), "30,000 items are over max_items (25,000)"),
     }
     found = [
-        judged(models["gated_lightgcn"].fits[0], ALIKE, users_without_train=[0.5]),
-        judged(models["gated_lightgcn"].fits[1], ALIKE + 0.2, users_without_train=[0.7]),
-        judged(models["lightgcn"].fits[0], ALIKE - 0.1, users_without_train=[0.1]),
+        evaluations(models["gated_lightgcn"].fits[0], ALIKE, users_without_train=[0.5]),
+        evaluations(models["gated_lightgcn"].fits[1], ALIKE + 0.2, users_without_train=[0.7]),
+        evaluations(models["lightgcn"].fits[0], ALIKE - 0.1, users_without_train=[0.1]),
     ]
     compared = [with_p_value("bpr", 0.01), with_p_value("open", 0.02), UNTESTED]
     return list(board_rows(standings(found, models), compared, models, seed=0))

@@ -62,8 +62,8 @@ def views_of(rng: np.random.Generator) -> Views:
 def test_training_never_hears_of_an_item_held_out(loss: str) -> None:
     """Whatever their pictures and texts are, the model is the same; and it ranks them by these."""
     cold = Cold.of(PARTS, 0.2, seed=1)
-    made_of = {"dim": 4, **LEARNED[PLACING_MODEL].made_of, "loss": loss, "max_epochs": 2, "shared_negatives": 8}
-    like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **made_of})
+    recommender = {"dim": 4, **LEARNED[PLACING_MODEL].fixed, "loss": loss, "max_epochs": 2, "shared_negatives": 8}
+    like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **recommender})
     views = views_of(np.random.default_rng(1))
     model = trained_on(cold, like, views, "cpu")
     others = views_of(np.random.default_rng(1))
@@ -126,7 +126,7 @@ def test_mixed_lists_find_new_items_and_what_it_costs_is_counted() -> None:
     """30 items, of which 6 are held out; a list of 20 of the 24 others less those in train."""
     rng = np.random.default_rng(5)
     cold, views = Cold.of(PARTS, 0.2, seed=1), views_of(rng)
-    config = {"dim": 4, **LEARNED[PLACING_MODEL].made_of, "loss": "bpr", "max_epochs": 1, "shared_negatives": 8}
+    config = {"dim": 4, **LEARNED[PLACING_MODEL].fixed, "loss": "bpr", "max_epochs": 1, "shared_negatives": 8}
     like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **config})
     placing = trained_on(cold, like, views, "cpu")
     scores = rng.normal(size=(40, 24)).astype(np.float32)

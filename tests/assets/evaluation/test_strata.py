@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from assets.evaluation.evaluate import Bench, intervals_of, judge, rows_of
+from assets.evaluation.evaluate import Bench, evaluate_fit, intervals_of, rows_of
 from assets.evaluation.strata import item_strata
 from assets.interactions.splits import TEST, TRAIN, Parts
 from assets.training.held_out import HeldOut
@@ -84,7 +84,7 @@ def bench_of(rows: list[tuple[int, int, int]], users: int, strata: dict[str, lis
 def rows_by_key(scores: np.ndarray, bench: Bench) -> dict[tuple[str, str, int], tuple[float, int]]:
     """Value and users of every row of a model with these scores [users, items]."""
     model = SavedModel({"user_vectors": scores.astype(np.float32), "item_vectors": np.eye(ITEMS, dtype="f4")}, ABOUT)
-    one = judge(model, scorer_of(model, bench.test.train), bench)
+    one = evaluate_fit(model, scorer_of(model, bench.test.train), bench)
     rows = rows_of(one, intervals_of([one], seed=0)[0])
     return {(row["stratum"], row["metric"], row["k"]): (row["value"], row["n_users"]) for row in rows}
 

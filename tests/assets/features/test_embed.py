@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.features.embed import Embedded, embed, embedding_rows, filling
 from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Dataset
@@ -27,12 +27,12 @@ class Counted:
     def __init__(self) -> None:
         self.shown: list[str] = []
 
-    def __call__(self, new: Sequence[str], told) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    def __call__(self, new: Sequence[str], on_progress) -> Iterator[tuple[Sequence[str], np.ndarray]]:
         for start in range(0, len(new), 64):
             batch = new[start : start + 64]
             self.shown += batch
             yield batch, np.array([vector(key) for key in batch], dtype=np.float32)
-            told(len(batch), 0.0)
+            on_progress(len(batch), 0.0)
 
 
 def vector(key: str) -> list[float]:
@@ -41,21 +41,21 @@ def vector(key: str) -> list[float]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Stage:
+def context(tmp_path: Path) -> AssetContext:
     dataset = Dataset(name="books", format="amazon2023", reviews="r.jsonl", metadata="m.jsonl")
-    return Stage("text_embeddings", dataset, DataRoot(tmp_path), "run")
+    return AssetContext("text_embeddings", dataset, DataRoot(tmp_path), "run")
 
 
 def run(
-    stage: Stage, content: list[list[str]], space: dict = SPACE, dtype: str = "float32"
+    context: AssetContext, content: list[list[str]], space: dict = SPACE, dtype: str = "float32"
 ) -> tuple[Embedded, Counted]:
     encoder = Counted()
     lists = pa.array(content, pa.list_(pa.string()))
-    return embed(stage, space, lists, filling(encoder), lambda: 3, unit="texts", dtype=dtype), encoder
+    return embed(context, space, lists, filling(encoder), lambda: 3, unit="texts", dtype=dtype), encoder
 
 
-def test_a_row_is_the_normalised_vector_of_its_content_and_zeros_without_one(stage: Stage) -> None:
-    found, _ = run(stage, [[key("a")], [], [key("b")], [key("a")]])
+def test_a_row_is_the_normalised_vector_of_its_content_and_zeros_without_one(context: AssetContext) -> None:
+    found, _ = run(context, [[key("a")], [], [key("b")], [key("a")]])
     expected = np.array([vector(key("a")), [0, 0, 0], vector(key("b")), vector(key("a"))])
     lengths = np.sqrt((expected**2).sum(axis=1))
     lengths[1] = 1
@@ -65,59 +65,59 @@ def test_a_row_is_the_normalised_vector_of_its_content_and_zeros_without_one(sta
     assert found.space == space_name(SPACE)
 
 
-def test_several_contents_give_the_mean_of_their_normalised_vectors(stage: Stage) -> None:
-    found, _ = run(stage, [[key("a"), key("b")], [key("b")]])
+def test_several_contents_give_the_mean_of_their_normalised_vectors(context: AssetContext) -> None:
+    found, _ = run(context, [[key("a"), key("b")], [key("b")]])
     a, b = (np.array(vector(key(text))) for text in "ab")
     np.testing.assert_allclose(found.matrix[0], (a / np.linalg.norm(a) + b / np.linalg.norm(b)) / 2, rtol=1e-6)
 
 
-def test_a_hundred_changed_of_ten_thousand_encode_a_hundred(stage: Stage) -> None:
+def test_a_hundred_changed_of_ten_thousand_encode_a_hundred(context: AssetContext) -> None:
     before = [[key(f"text {n}")] for n in range(10_000)]
-    first, encoder = run(stage, before)
+    first, encoder = run(context, before)
     assert len(encoder.shown) == 10_000
     after = [[key(f"changed {n}")] if n % 100 == 0 else content for n, content in enumerate(before)]
-    second, encoder = run(stage, after)
+    second, encoder = run(context, after)
     assert sorted(encoder.shown) == sorted(key(f"changed {n}") for n in range(0, 10_000, 100))
     assert (second.facts["encoded"], second.facts["from_store"], second.facts["hit_rate"]) == (100, 9_900, 0.99)
     same = np.arange(10_000) % 100 != 0
     np.testing.assert_array_equal(second.matrix[same], first.matrix[same])
 
 
-def test_the_second_time_nothing_is_encoded(stage: Stage) -> None:
+def test_the_second_time_nothing_is_encoded(context: AssetContext) -> None:
     content = [[key("a")], [key("b")]]
-    first, _ = run(stage, content)
-    second, encoder = run(stage, content)
+    first, _ = run(context, content)
+    second, encoder = run(context, content)
     assert encoder.shown == []
     np.testing.assert_array_equal(second.matrix, first.matrix)
     assert second.facts == {"encoded": 0, "from_store": 2, "hit_rate": 1.0}
 
 
-def test_another_encoder_encodes_all_and_the_old_vectors_stay(stage: Stage) -> None:
+def test_another_encoder_encodes_all_and_the_old_vectors_stay(context: AssetContext) -> None:
     content = [[key("a")], [key("b")]]
-    run(stage, content)
-    _, encoder = run(stage, content, SPACE | {"encoder": "another"})
+    run(context, content)
+    _, encoder = run(context, content, SPACE | {"encoder": "another"})
     assert len(encoder.shown) == 2
-    assert EmbeddingStore(stage.root, SPACE).new([key("a"), key("b")]) == []
+    assert EmbeddingStore(context.root, SPACE).new([key("a"), key("b")]) == []
 
 
-def test_datasets_share_what_they_have_in_common(stage: Stage) -> None:
-    run(stage, [[key("a")], [key("b")]])
+def test_datasets_share_what_they_have_in_common(context: AssetContext) -> None:
+    run(context, [[key("a")], [key("b")]])
     dataset = Dataset(name="toys", format="amazon2023", reviews="r.jsonl", metadata="m.jsonl")
-    _, encoder = run(Stage("text_embeddings", dataset, stage.root, "run"), [[key("b")], [key("c")]])
+    _, encoder = run(AssetContext("text_embeddings", dataset, context.root, "run"), [[key("b")], [key("c")]])
     assert encoder.shown == [key("c")]
 
 
-def test_without_any_content_the_encoder_tells_the_dimension(stage: Stage) -> None:
-    found, encoder = run(stage, [[], []])
+def test_without_any_content_the_encoder_tells_the_dimension(context: AssetContext) -> None:
+    found, encoder = run(context, [[], []])
     assert found.matrix.shape == (2, 3)
     assert not found.matrix.any()
     assert not found.has_value.any()
     assert encoder.shown == []
 
 
-def test_the_table_says_what_it_was_made_of(stage: Stage) -> None:
+def test_the_table_says_what_it_was_made_of(context: AssetContext) -> None:
     content = [[key("a")], []]
-    found, _ = run(stage, content, dtype="float16")
+    found, _ = run(context, content, dtype="float16")
     index = pa.table({"item": pa.array([0, 1], pa.int32()), "item_id": ["A", "B"]})
     made = embedding_rows(index, found, {"encoder": "counted"}, {"no_text": 1}, {"norms": "…"})
     assert made.value["content"].to_pylist() == content
@@ -128,8 +128,8 @@ def test_the_table_says_what_it_was_made_of(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("answer", ["nothing", "not a number"])
-def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(stage: Stage, answer: str) -> None:
-    def encode(new: Sequence[str], told) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(context: AssetContext, answer: str) -> None:
+    def encode(new: Sequence[str], on_progress) -> Iterator[tuple[Sequence[str], np.ndarray]]:
         for one in new:
             if one != key("broken"):
                 yield [one], np.array([vector(one)], dtype=np.float32)
@@ -141,7 +141,7 @@ def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(stage: Stag
     contents = [[key("broken")], [key("broken"), key("a")], [key("b")], []]
     lists = pa.array([[], *contents], pa.list_(pa.string())).slice(1)
     for _ in range(2):  # also from what the first time left in the store
-        found = embed(stage, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
+        found = embed(context, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
         assert found.has_value.tolist() == [False, True, True, False]
         assert found.content.to_pylist() == [[], [key("a")], [key("b")], []]
         a = np.array(vector(key("a")))
@@ -151,12 +151,12 @@ def test_what_the_encoder_cannot_take_is_told_and_harms_nothing_else(stage: Stag
     assert made.metadata["missing"] == {"no_text": 1, "not_encodable": 1}
 
 
-def test_where_nothing_at_all_can_be_encoded_the_table_is_empty(stage: Stage) -> None:
-    def encode(new: Sequence[str], told) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+def test_where_nothing_at_all_can_be_encoded_the_table_is_empty(context: AssetContext) -> None:
+    def encode(new: Sequence[str], on_progress) -> Iterator[tuple[Sequence[str], np.ndarray]]:
         yield [], np.zeros((0, 3), dtype=np.float32)
 
     lists = pa.array([[key("broken")]], pa.list_(pa.string()))
     for _ in range(2):
-        found = embed(stage, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
+        found = embed(context, SPACE, lists, filling(encode), lambda: 3, unit="texts", dtype="float32")
         assert found.matrix.shape == (1, 3)
         assert not found.has_value.any()

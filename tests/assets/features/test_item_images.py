@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from assets.core.asset_context import Stage
+from assets.core.asset_context import AssetContext
 from assets.core.settings import PictureSettings
 from assets.features.item_pictures import (
     WANTED_ROWS,
@@ -56,11 +56,11 @@ def test_no_item_is_lost_between_blocks_and_chunks() -> None:
 )
 def test_a_dataset_is_local_unless_its_metadata_come_from_the_web(tmp_path: Path, metadata: str, local: bool) -> None:
     dataset = Dataset(name="mine", format="amazon2023", reviews="sample:", metadata=metadata)
-    stage = Stage("item_images", dataset, DataRoot(tmp_path), "run")
-    assert is_local(stage) == local
+    context = AssetContext("item_images", dataset, DataRoot(tmp_path), "run")
+    assert is_local(context) == local
     if not local:
-        assert picture_folder(stage) is None
-        with_folder = Stage(
+        assert picture_folder(context) is None
+        with_folder = AssetContext(
             "item_images", dataset.model_copy(update={"images": "/pictures"}), DataRoot(tmp_path), "run"
         )
         assert picture_folder(with_folder) == Path("/pictures")

@@ -48,7 +48,7 @@ def run(tmp_path: Path, url: str, *, raise_on_error: bool = True) -> dg.ExecuteI
     root = DataRoot(tmp_path / "data")
     entry = {"format": "amazon2018", "reviews": url, "metadata": url}
     catalogue = Catalogue({"sample": (tmp_path / "datasets.yaml", entry)})
-    resources = {"catalogue": catalogue, "data_root": root, "files": FilesIOManager(root), "presence": None}
+    resources = {"catalogue": catalogue, "data_root": root, "files": FilesIOManager(root), "run_lock": None}
     resources["compute"] = Compute()
     return dg.materialize([raw_reviews], partition_key="sample", resources=resources, raise_on_error=raise_on_error)
 

@@ -110,7 +110,7 @@ def test_a_view_that_training_could_not_learn_from_places_nothing(core_pictures:
         Embeddings((rng.normal(size=(7, 3)) * there[:, None]).astype(np.float32), there, {})
         for there in (has_picture, has_text)
     ]
-    config = RecommenderConfig.model_validate({"dim": 4, **LEARNED[PLACING_MODEL].made_of})
+    config = RecommenderConfig.model_validate({"dim": 4, **LEARNED[PLACING_MODEL].fixed})
     content = Content(*(Modality.of(view.matrix[:4], view.has_value[:4]) for view in views))
     data = TrainSet(np.arange(2), np.arange(2), 2, 4, normalised_adjacency(np.arange(2), np.arange(2), 2, 4), content)
     weights = {f"weights.{name}": value.numpy() for name, value in new_model(config, data, seed=0).state_dict().items()}

@@ -13,7 +13,7 @@ import torch
 
 from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from assets.training.baselines import blend_of, counted_fit, counted_model, made_of, popular, popularity_of
+from assets.training.baselines import blend_of, counted_fit, counted_model, popular, popularity_of, make_result
 from assets.training.held_out import HeldOut
 from assets.training.scorers import packed, scorer_of
 from models.ranking.ranking import Scorer, matrix_of
@@ -197,7 +197,7 @@ def test_a_partner_that_helps_nothing_leaves_the_first_model_alone() -> None:
 def test_there_is_no_blend_of_a_model_that_was_skipped(missing: str) -> None:
     found = blended(**{missing: SavedModels((), "30,000 items are over max_items (25,000)")})
     assert found == SavedModels((), f"{missing} was skipped: 30,000 items are over max_items (25,000)")
-    assert made_of(found, 1.0).metadata == {"skipped": found.skipped}
+    assert make_result(found, 1.0).metadata == {"skipped": found.skipped}
 
 
 def reread(folder: Path, models: SavedModels) -> SavedModels:

@@ -7,29 +7,31 @@ import pyarrow as pa
 import pytest
 
 from assets.core.settings import LearnedSettings, ModelSettings
-from assets.training.model_config import configured, free_space, tuned_values
+from assets.training.model_config import configure_model, free_space, tuned_values
 from models.model_spec import LEARNED
 from models.training.search_spaces import Between, OneOf
 from storage.schemas import SCHEMAS
 
 
 def test_what_nothing_fixes_is_the_default() -> None:
-    made_of, training = configured("lightgcn", "bpr", 0, LearnedSettings(), {})
-    assert (made_of.dim, made_of.layers, made_of.item_encoder, made_of.score) == (64, 2, "id", "dot")
+    recommender, training = configure_model("lightgcn", "bpr", 0, LearnedSettings(), {})
+    assert (recommender.dim, recommender.layers, recommender.item_encoder, recommender.score) == (64, 2, "id", "dot")
     assert (training.learning_rate, training.l2, training.batch_size) == (1e-3, 1e-4, 2048)
 
 
 def test_what_was_tuned_goes_before_the_default() -> None:
     tuned = {"layers": 3, "score": "cosine", "learning_rate": 0.02, "temperature": 0.07}
-    made_of, training = configured("lightgcn", "softmax", 0, LearnedSettings(), tuned)
-    assert (made_of.layers, made_of.score) == (3, "cosine")
+    recommender, training = configure_model("lightgcn", "softmax", 0, LearnedSettings(), tuned)
+    assert (recommender.layers, recommender.score) == (3, "cosine")
     assert (training.learning_rate, training.temperature, training.l2) == (0.02, 0.07, 1e-4)
 
 
 def test_what_is_given_goes_before_what_was_tuned_even_where_it_is_the_default() -> None:
     given = ModelSettings.model_validate({"layers": 2, "learning_rate": 1e-3, "dim": 16})
-    made_of, training = configured("lightgcn", "bpr", 0, given, {"layers": 3, "learning_rate": 0.02, "l2": 0.5})
-    assert (made_of.layers, made_of.dim) == (2, 16)
+    recommender, training = configure_model(
+        "lightgcn", "bpr", 0, given, {"layers": 3, "learning_rate": 0.02, "l2": 0.5}
+    )
+    assert (recommender.layers, recommender.dim) == (2, 16)
     assert (training.learning_rate, training.l2) == (1e-3, 0.5)
 
 
@@ -38,7 +40,7 @@ def test_what_is_given_goes_before_what_was_tuned_even_where_it_is_the_default()
 )
 def test_the_name_of_a_model_goes_before_all(settings: dict[str, Any], tuned: dict[str, Any]) -> None:
     given = ModelSettings.model_validate(settings)
-    layers = {name: configured(name, "bpr", 0, given, tuned)[0].layers for name in LEARNED}
+    layers = {name: configure_model(name, "bpr", 0, given, tuned)[0].layers for name in LEARNED}
     assert layers["bpr_mf"] == layers["vbpr"] == layers["ablation_no_graph"] == 0
     assert layers["gated_lightgcn"] == layers["ablation_sum"] == layers["mmgcn"] == 2
     assert layers["lightgcn"] == layers["gated_lightgcn_plus"] == 3
@@ -56,20 +58,22 @@ def test_the_name_of_a_model_goes_before_all(settings: dict[str, Any], tuned: di
     ],
 )
 def test_a_name_says_what_a_model_is_made_of(model: str, fields: dict[str, Any]) -> None:
-    made_of = configured(model, "bpr", 0, LearnedSettings(), {})[0].model_dump()
-    assert {name: made_of[name] for name in fields} == fields
+    recommender = configure_model(model, "bpr", 0, LearnedSettings(), {})[0].model_dump()
+    assert {name: recommender[name] for name in fields} == fields
 
 
 def test_loss_and_seed_are_those_of_the_training_whatever_the_settings_say() -> None:
     for loss in ("bpr", "softmax"):
-        training = configured("lightgcn", loss, 5, ModelSettings(loss="both", seeds=9), {"loss": "x", "seed": 1})[1]
+        training = configure_model("lightgcn", loss, 5, ModelSettings(loss="both", seeds=9), {"loss": "x", "seed": 1})[
+            1
+        ]
         assert (training.loss, training.seed) == (loss, 5)
 
 
 def test_only_a_model_that_is_made_for_it_has_layers_over_the_item_graph() -> None:
     given, tuned = ModelSettings(item_graph_layers=2), {"item_graph_layers": 1}
     for settings, values in ((given, {}), (ModelSettings(), tuned), (given, tuned)):
-        layers = {name: configured(name, "bpr", 0, settings, values)[0].item_graph_layers for name in LEARNED}
+        layers = {name: configure_model(name, "bpr", 0, settings, values)[0].item_graph_layers for name in LEARNED}
         assert layers.pop("gated_lightgcn_plus") == (2 if settings is given else 1)
         assert set(layers.values()) == {0}
 

@@ -30,7 +30,7 @@ from tests.models.teams import (
     TEXTUAL_DIM,
     USERS,
     VISUAL_DIM,
-    configured,
+    configure_model,
     in_team,
     parts,
     run,
@@ -182,8 +182,8 @@ def place(rank_: int, size: int) -> Any:
 
 
 def test_a_rank_makes_its_dimensions_of_the_gate_by_its_formula() -> None:
-    made_of, _ = configured(CASES["gate, BPR"])
-    model = new_model(made_of, train_set(), seed=5)
+    recommender, _ = configure_model(CASES["gate, BPR"])
+    model = new_model(recommender, train_set(), seed=5)
     weights = {name: weight.numpy().copy() for name, weight in model.state_dict().items()}
     content = train_set().content
     assert content is not None
@@ -201,10 +201,10 @@ def test_a_rank_makes_its_dimensions_of_the_gate_by_its_formula() -> None:
 @pytest.mark.parametrize("model", sorted(LEARNED.keys() - {"mmgcn"}))
 @pytest.mark.parametrize("size", [2, 4])
 def test_before_training_ranks_hold_together_what_one_process_has(model: str, size: int) -> None:
-    made_of, _ = configured((model, "bpr", {}))
-    whole = new_model(made_of, train_set(), seed=5)
+    recommender, _ = configure_model((model, "bpr", {}))
+    whole = new_model(recommender, train_set(), seed=5)
     for rank_ in range(size):
-        mine = new_model(made_of, train_set(), seed=5)
+        mine = new_model(recommender, train_set(), seed=5)
         shard(mine, place(rank_, size))
         for own, all_ in zip(mine.vectors(), whole.vectors(), strict=True):
             np.testing.assert_allclose(own, all_[:, rank_::size], atol=1e-6)
@@ -220,18 +220,18 @@ def test_before_training_ranks_hold_together_what_one_process_has(model: str, si
 
 
 def test_what_cannot_be_shared_is_refused_in_one_sentence() -> None:
-    model = new_model(configured(CASES["lightgcn, BPR"])[0], train_set(), seed=0)
+    model = new_model(configure_model(CASES["lightgcn, BPR"])[0], train_set(), seed=0)
     with pytest.raises(ModelError, match=r"^3 processes cannot share the 16 dimensions of user_id\.weight equally$"):
         shard(model, place(0, 3))
-    mixing = new_model(configured(("mmgcn", "bpr", {}))[0], train_set(), seed=0)
+    mixing = new_model(configure_model(("mmgcn", "bpr", {}))[0], train_set(), seed=0)
     with pytest.raises(ModelError, match=r"mmgcn.* mixes the dimensions"):
         shard(mixing, place(0, 2))
 
 
 def resumed(group: SingleProcess, path: Path, epochs: int) -> None:
     case = CASES["gate, softmax, both"]
-    made_of, config = configured(case, max_epochs=epochs, evaluate_every=5, patience=1000)
-    fit(made_of, config, train_set(), lambda *_: 0.5, checkpoint=FileCheckpoint(path), group=group)
+    recommender, config = configure_model(case, max_epochs=epochs, evaluate_every=5, patience=1000)
+    fit(recommender, config, train_set(), lambda *_: 0.5, checkpoint=FileCheckpoint(path), group=group)
 
 
 def kept(path: Path) -> dict[str, np.ndarray]:

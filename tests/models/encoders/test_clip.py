@@ -150,11 +150,11 @@ def test_a_batch_that_runs_out_of_memory_is_halved(
 
 def test_broken_pictures_are_left_out_with_one_warning(caplog: pytest.LogCaptureFixture) -> None:
     pictures = {"no": b"no picture", "red": plain("red"), "nor": b"this one", "blue": plain("blue")}
-    told: list[int] = []
-    found = list(encoder().encode(batches_of(pictures, 1), lambda count, waited: told.append(count)))
+    on_progress: list[int] = []
+    found = list(encoder().encode(batches_of(pictures, 1), lambda count, waited: on_progress.append(count)))
     assert [keys for keys, _ in found] == [[], ["red"], [], ["blue"]]
     assert [vectors.shape for _, vectors in found] == [(0, 64), (1, 64), (0, 64), (1, 64)]
-    assert told == [1, 1, 1, 1]
+    assert on_progress == [1, 1, 1, 1]
     warnings = [record.message for record in caplog.records if record.name == "models.encoders.clip"]
     assert warnings == ["2 pictures cannot be decoded and have no vector"]
 

@@ -35,13 +35,13 @@ def library() -> SentenceTransformer:
 
 def test_texts_are_encoded_as_the_library_does_it(library: SentenceTransformer) -> None:
     texts = ["A warm tent for two.", "violin strings", "x " * 400, "", "A warm tent for two."]
-    told: list[int] = []
+    on_progress: list[int] = []
     encoder = exact(batch_size=2)
-    [(part, found)] = encoder.encode(texts, lambda count, waited: told.append(count))
+    [(part, found)] = encoder.encode(texts, lambda count, waited: on_progress.append(count))
     assert part == slice(0, 5)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, library.encode(texts), atol=1e-6)
-    assert told == [5]
+    assert on_progress == [5]
     assert encoder.dimension == 384
 
 

@@ -23,7 +23,7 @@ CORE = np.arange(ALL) < KNOWN
 
 
 def config(**settings: Any) -> RecommenderConfig:
-    return RecommenderConfig.model_validate({"dim": 8} | LEARNED[PLACING_MODEL].made_of | settings)
+    return RecommenderConfig.model_validate({"dim": 8} | LEARNED[PLACING_MODEL].fixed | settings)
 
 
 def trained() -> tuple[Recommender, dict[str, np.ndarray]]:

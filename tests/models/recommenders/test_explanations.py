@@ -34,7 +34,7 @@ def data() -> TrainSet:
 
 def model_of(name: str, layers: int = 2, item_graph_layers: int = 0) -> Recommender:
     free = {"dim": 8, "layers": layers, "item_graph_layers": item_graph_layers, "knn_k": 3}
-    model = new_model(RecommenderConfig.model_validate(free | LEARNED[name].made_of), data(), seed=1)
+    model = new_model(RecommenderConfig.model_validate(free | LEARNED[name].fixed), data(), seed=1)
     assert isinstance(model, Recommender)
     return model
 

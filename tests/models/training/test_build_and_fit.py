@@ -39,12 +39,12 @@ CONTENT = content()
 DATA = TrainSet(USER, ITEM, USERS, ITEMS, normalised_adjacency(USER, ITEM, USERS, ITEMS), CONTENT)
 
 
-def configured(model: str, **settings: Any) -> RecommenderConfig:
-    return RecommenderConfig(dim=DIM, **LEARNED[model].made_of, **settings)
+def configure_model(model: str, **settings: Any) -> RecommenderConfig:
+    return RecommenderConfig(dim=DIM, **LEARNED[model].fixed, **settings)
 
 
 def recommender(model: str, data: TrainSet = DATA, **settings: Any) -> Recommender:
-    made = new_model(configured(model, **settings), data, seed=1)
+    made = new_model(configure_model(model, **settings), data, seed=1)
     assert isinstance(made, Recommender)
     return made
 
@@ -81,7 +81,7 @@ def test_a_name_says_which_weights_there_are(model: str) -> None:
 
 
 def test_mmgcn_is_a_module_of_its_own_with_two_views_and_two_layers() -> None:
-    model = new_model(configured("mmgcn"), DATA, seed=1)
+    model = new_model(configure_model("mmgcn"), DATA, seed=1)
     assert isinstance(model, Mmgcn)
     shapes = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     for view, width in enumerate((VISUAL_DIM, TEXTUAL_DIM)):
@@ -93,7 +93,7 @@ def test_mmgcn_is_a_module_of_its_own_with_two_views_and_two_layers() -> None:
 
 @pytest.mark.parametrize("model", LEARNED)
 def test_every_model_gives_finite_vectors_of_all_users_and_items(model: str) -> None:
-    user, item = new_model(configured(model), DATA, seed=1).vectors()
+    user, item = new_model(configure_model(model), DATA, seed=1).vectors()
     assert (user.shape, item.shape) == ((USERS, DIM), (ITEMS, DIM))
     assert user.dtype == item.dtype == np.float32
     assert np.isfinite(user).all()
@@ -111,7 +111,7 @@ def loss_of(model: VectorModel, loss: Loss) -> Tensor:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", LEARNED)
 def test_a_step_down_the_gradient_lowers_the_loss_by_as_much_as_it_promises(model: str, loss: Loss) -> None:
-    made = new_model(configured(model), DATA, seed=1)
+    made = new_model(configure_model(model), DATA, seed=1)
     before = loss_of(made, loss)
     weights = list(made.parameters())
     gradients = torch.autograd.grad(before, weights)
@@ -127,14 +127,16 @@ def test_a_step_down_the_gradient_lowers_the_loss_by_as_much_as_it_promises(mode
 
 @pytest.mark.parametrize("model", LEARNED)
 def test_the_seed_decides_the_first_weights(model: str) -> None:
-    first, same, other = (new_model(configured(model), DATA, seed).vectors()[0] for seed in (1, 1, 2))
+    first, same, other = (new_model(configure_model(model), DATA, seed).vectors()[0] for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, same)
     assert not np.allclose(first, other)
 
 
 @pytest.mark.parametrize("model", LEARNED)
 def test_id_vectors_are_drawn_as_wide_as_asked_and_nothing_else_is(model: str) -> None:
-    narrow, wide = (new_model(configured(model, initial_std=std), DATA, seed=1).state_dict() for std in (0.02, 0.2))
+    narrow, wide = (
+        new_model(configure_model(model, initial_std=std), DATA, seed=1).state_dict() for std in (0.02, 0.2)
+    )
     drawn = {name for name in narrow if name.split(".")[-2] in ("user_id", "item_id", "id", "preference")}
     for name, weight in narrow.items():
         np.testing.assert_allclose(wide[name], (10 if name in drawn else 1) * weight, rtol=1e-6)
@@ -227,13 +229,13 @@ NEED_CONTENT = [model for model, kind in LEARNED.items() if kind.content and mod
 @pytest.mark.parametrize("model", NEED_CONTENT)
 def test_missing_content_is_told_by_the_setting_that_asks_for_it(model: str) -> None:
     with pytest.raises(ModelError, match=r"^item_encoder '\w+' needs content, and there is none$"):
-        new_model(configured(model), IDS_ALONE, seed=0)
+        new_model(configure_model(model), IDS_ALONE, seed=0)
 
 
 @pytest.mark.parametrize("data", [IDS_ALONE, NO_GRAPH])
 def test_mmgcn_without_content_or_graph_is_told_by_its_setting(data: TrainSet) -> None:
     with pytest.raises(ModelError, match="architecture 'mmgcn' needs content and a graph"):
-        new_model(configured("mmgcn"), data, seed=0)
+        new_model(configure_model("mmgcn"), data, seed=0)
 
 
 @pytest.mark.parametrize("data", [IDS_ALONE, NO_ITEM_GRAPH])
@@ -244,15 +246,17 @@ def test_a_missing_item_graph_is_told_by_its_setting(data: TrainSet) -> None:
 
 def test_what_is_not_asked_for_may_be_missing() -> None:
     nothing = replace(DATA, adjacency=None, content=None)
-    assert np.isfinite(new_model(configured("bpr_mf"), nothing, seed=0).vectors()[0]).all()
-    assert np.isfinite(new_model(configured("lightgcn"), IDS_ALONE, seed=0).vectors()[0]).all()
-    assert np.isfinite(new_model(configured("vbpr"), replace(NO_ITEM_GRAPH, adjacency=None), seed=0).vectors()[0]).all()
+    assert np.isfinite(new_model(configure_model("bpr_mf"), nothing, seed=0).vectors()[0]).all()
+    assert np.isfinite(new_model(configure_model("lightgcn"), IDS_ALONE, seed=0).vectors()[0]).all()
+    assert np.isfinite(
+        new_model(configure_model("vbpr"), replace(NO_ITEM_GRAPH, adjacency=None), seed=0).vectors()[0]
+    ).all()
 
 
 @pytest.mark.parametrize("model", ["lightgcn", "gated_lightgcn"])
 def test_a_missing_graph_is_told_by_its_setting(model: str) -> None:
     with pytest.raises(ModelError, match="layers"):
-        new_model(configured(model), NO_GRAPH, seed=0)
+        new_model(configure_model(model), NO_GRAPH, seed=0)
 
 
 def test_fitting_gives_the_model_of_the_best_look() -> None:
@@ -264,14 +268,14 @@ def test_fitting_gives_the_model_of_the_best_look() -> None:
 
     epochs = []
     trainer = TrainerConfig(max_epochs=6, evaluate_every=2, device="cpu", seed=3)
-    config = configured("gated_lightgcn")
+    config = configure_model("gated_lightgcn")
     model, history = fit(config, trainer, DATA, validate, lambda: epochs.append(len(epochs)))
     assert (history.best_epoch, history.best_value, len(history.loss), len(epochs)) == (4, 0.3, 6, 6)
     np.testing.assert_array_equal(model.vectors()[1], seen[1])
 
 
 def test_fitting_starts_from_the_weights_of_its_seed() -> None:
-    config = configured("gated_lightgcn")
+    config = configure_model("gated_lightgcn")
     trainer = TrainerConfig(max_epochs=1, learning_rate=1e-9, device="cpu", seed=3)
     model, _ = fit(config, trainer, DATA, lambda user, item: 1.0)
     start = new_model(config, DATA, seed=3).state_dict()

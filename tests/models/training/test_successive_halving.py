@@ -282,7 +282,7 @@ def test_a_space_holds_what_the_name_and_the_loss_leave_open(model: str) -> None
     }.get(model, EVERYWHERE)
     assert space_of(model, "bpr").keys() == expected
     assert space_of(model, "softmax").keys() == expected | OF_SOFTMAX
-    assert not expected & LEARNED[model].made_of.keys()
+    assert not expected & LEARNED[model].fixed.keys()
 
 
 @pytest.mark.parametrize("loss", LOSSES)

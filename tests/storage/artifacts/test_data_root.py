@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.artifacts.data_root import DataRoot, Manifest, Recipe
-from storage.artifacts.previous_version import PREVIOUS, judge, restore_previous
+from storage.artifacts.previous_version import PREVIOUS, record_verdict, restore_previous
 from storage.artifacts.releases import Release, promote, prune
 from storage.artifacts.tables import read_table, write_table
 from storage.errors import InputError
@@ -190,7 +190,7 @@ def test_a_forged_generation_before_is_not_deleted_and_stops_nobody(
     forged = manifest.model_copy(update={"path": path})
     root.write_manifest(forged, PREVIOUS)
     with caplog.at_level(logging.WARNING):
-        judge(root, manifest, "sound", True, ["sound"])
+        record_verdict(root, manifest, "sound", True, ["sound"])
     assert precious.is_dir()
     assert space.is_dir()
     assert root.artefact(manifest).exists()

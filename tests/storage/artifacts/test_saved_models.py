@@ -150,7 +150,7 @@ def known(loss: str, *values: float) -> tuple[SavedModel, ...]:
 def test_fits_are_found_by_their_loss_and_the_first_is_the_main_one() -> None:
     models = SavedModels((*known("softmax", 0.1, 0.2), *known("bpr", 0.3)))
     assert models.main is models.fits[0]
-    assert models.training.losses() == ("softmax", "bpr")
+    assert models.losses() == ("softmax", "bpr")
     assert models.of_loss("softmax") == models.fits[:2]
     assert models.of_loss("bpr") == models.fits[2:]
     assert models.of_loss("none") == ()

@@ -28,7 +28,7 @@ from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Dataset
 from storage.environment import PROJECT_ROOT
 from storage.errors import InputError
-from storage.files.checksums import unsealed
+from storage.files.checksums import verify_checksum
 from storage.http_policy import Retries
 from storage.progress import Progress
 from storage.raw import download as module
@@ -227,7 +227,7 @@ class TestWhole:
         result = place.get(upstream.url)
         assert place.target.read_bytes() == DUMP
         assert result.fetched
-        assert unsealed(place.receipt.read_bytes()) == {
+        assert verify_checksum(place.receipt.read_bytes()) == {
             "etag": '"one"',
             "last_modified": MONDAY,
             "bytes": len(DUMP),

@@ -11,7 +11,7 @@ from typing import ClassVar
 import pytest
 
 from storage.errors import InputError, OutOfReachError
-from storage.raw.upstream_state import marks
+from storage.raw.upstream_state import ask_states
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -75,47 +75,47 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.shutdown()
 
 
-def mark(source: str, timeout_s: float = 5.0) -> str | InputError:
-    return marks([source], timeout_s)[source]
+def state(source: str, timeout_s: float = 5.0) -> str | InputError:
+    return ask_states([source], timeout_s)[source]
 
 
 def test_the_mark_of_a_url_changes_with_what_its_server_tells(site: str) -> None:
-    first = mark(f"{site}/dump")
-    assert first == mark(f"{site}/dump")
+    first = state(f"{site}/dump")
+    assert first == state(f"{site}/dump")
     assert first == '{"etag":"\\"one\\"","last_modified":null,"bytes":1000}'
     seen = {first}
     for name, value in (("ETag", '"two"'), ("Content-Length", "1001"), ("Last-Modified", "Mon, 23 Nov 2026 GMT")):
         Handler.facts[name] = value
-        seen.add(mark(f"{site}/dump"))
+        seen.add(state(f"{site}/dump"))
     assert len(seen) == 4
 
 
 def test_a_redirect_is_followed_and_a_server_without_head_is_asked_for_a_byte(site: str) -> None:
-    assert mark(f"{site}/moved") == mark(f"{site}/dump")
-    assert mark(f"{site}/no-head") == '{"etag":null,"last_modified":null,"bytes":777}'
+    assert state(f"{site}/moved") == state(f"{site}/dump")
+    assert state(f"{site}/no-head") == '{"etag":null,"last_modified":null,"bytes":777}'
 
 
 @pytest.mark.parametrize("path", ["/none", "/rubbish"])
 def test_what_does_not_answer_as_it_should_is_said_to_be_out_of_reach(site: str, path: str) -> None:
-    found = mark(site + path)
+    found = state(site + path)
     assert isinstance(found, OutOfReachError)
     assert str(found).startswith(f"{site}{path} ")
 
 
 def test_no_secret_of_a_url_is_told(site: str) -> None:
-    found = mark(site.replace("//", "//me:hush@") + "/none?key=hush")
+    found = state(site.replace("//", "//me:hush@") + "/none?key=hush")
     assert isinstance(found, OutOfReachError) and "hush" not in str(found)
 
 
 def test_a_server_that_tells_nothing_cannot_be_followed(site: str) -> None:
-    found = mark(f"{site}/bare")
+    found = state(f"{site}/bare")
     assert isinstance(found, InputError) and "so that a change cannot be seen" in str(found)
 
 
 def test_slow_ones_hold_nobody(site: str) -> None:
     """They say nothing whole before the last one has its answer, so that one after the other all would wait."""
     slow = [f"{site}/slow", f"{site}/drip"]
-    found = marks([*slow, f"{site}/quick"], timeout_s=60)
+    found = ask_states([*slow, f"{site}/quick"], timeout_s=60)
     assert all(isinstance(found[source], OutOfReachError) for source in slow)
     assert isinstance(found[f"{site}/quick"], str)
 
@@ -123,19 +123,19 @@ def test_slow_ones_hold_nobody(site: str) -> None:
 def test_who_says_nothing_or_never_comes_to_an_end_is_given_up(site: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         for url in (f"http://127.0.0.1:{silent.getsockname()[1]}/", f"{site}/drip"):
-            assert str(mark(url, timeout_s=0.3)) == f"{url} does not answer (TimeoutError)"
+            assert str(state(url, timeout_s=0.3)) == f"{url} does not answer (TimeoutError)"
 
 
 def test_the_mark_of_a_file_is_its_size_and_time(tmp_path: Path) -> None:
     file = tmp_path / "reviews.jsonl"
     file.write_text("one")
     os.utime(file, ns=(5, 7))
-    assert mark(str(file)) == "3 bytes of 7"
+    assert state(str(file)) == "3 bytes of 7"
     os.utime(file, ns=(5, 8))
-    assert mark(str(file)) == "3 bytes of 8"
-    assert isinstance(mark(str(tmp_path / "none")), OutOfReachError)
+    assert state(str(file)) == "3 bytes of 8"
+    assert isinstance(state(str(tmp_path / "none")), OutOfReachError)
 
 
 def test_the_sample_never_changes_and_other_schemes_are_not_followed() -> None:
-    assert mark("sample:") == "sample:"
-    assert "neither a path nor a URL" in str(mark("ftp://example.org/dump"))
+    assert state("sample:") == "sample:"
+    assert "neither a path nor a URL" in str(state("ftp://example.org/dump"))

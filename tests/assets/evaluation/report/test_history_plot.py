@@ -3,7 +3,7 @@
 import numpy as np
 
 from assets.evaluation.report.history_plot import history_figure, history_picture, history_svg
-from assets.interactions.interactions_preview import degree_bins, degree_looks
+from assets.interactions.interactions_preview import degree_bins, preview_degrees
 from storage.artifacts.history import Run, with_run
 from storage.schemas import SCHEMAS
 
@@ -32,7 +32,7 @@ def test_before_the_first_run_there_is_no_picture() -> None:
 
 def test_degrees_are_counted_by_user_and_by_item() -> None:
     user, item = np.array([0, 0, 0, 1, 2, 2]), np.array([0, 1, 2, 0, 0, 0])
-    found = degree_looks(user, item)
+    found = preview_degrees(user, item)
     picture = found.pop("interactions_by_user_and_item")
     assert found == {"median_per_user": 2.0, "most_per_user": 3, "median_per_item": 1.0, "most_per_item": 4}
     assert picture["markdown"].startswith("![](data:image/png;base64,")

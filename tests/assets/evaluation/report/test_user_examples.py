@@ -6,7 +6,7 @@ import pytest
 
 from assets.evaluation.report.cards import Card, Cards
 from assets.evaluation.report.findings import SENT
-from assets.evaluation.report.user_examples import published, some_users, stories, told
+from assets.evaluation.report.user_examples import describe_examples, pick_examples, published, some_users
 from assets.interactions.splits import Parts
 from tests.assets.shop import IDS, ITEM, PARTS, USER, Shelf, findings, frame
 
@@ -36,7 +36,7 @@ def test_what_was_published_is_read_in_the_order_of_its_ranks() -> None:
 
 
 def test_a_user_is_told_by_the_latest_items_by_two_models_and_by_what_is_sent() -> None:
-    first, second, third = told(findings(), 12)
+    first, second, third = pick_examples(findings(), 12)
     assert (first.number, second.number, third.number) == (0, 2, 3)
     assert first.history == [0, 2, 1]
     assert (first.known, first.wanted) == (3, frozenset({3}))
@@ -48,7 +48,7 @@ def test_a_user_is_told_by_the_latest_items_by_two_models_and_by_what_is_sent() 
 
 def test_what_was_recommended_and_is_in_test_is_a_hit() -> None:
     cards = Cards(frame(), Shelf(), range(6))
-    story = stories(told(findings(), 1), cards)[0]
+    story = describe_examples(pick_examples(findings(), 1), cards)[0]
     assert (story.number, story.known, story.wanted) == (0, 3, 1)
     assert [card.title for card in story.history] == ["I0", "Second", "I1"]
     assert not any(card.hit for card in story.history)
