@@ -13,7 +13,7 @@ import torch
 
 from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from assets.training.baselines import blend_of, counted_fit, counted_model, popular, popularity_of, make_result
+from assets.training.baselines import blend_of, counted_fit, counted_model, make_result, popular, popularity_of
 from assets.training.held_out import HeldOut
 from assets.training.scorers import packed, scorer_of
 from models.ranking.ranking import Scorer, matrix_of
