@@ -19,7 +19,7 @@ override export DAGSTER_HOME := $(shell $(PYTHON) -c '$(HOME_OF)' '$(subst ','\'
 export GOMP_SPINCOUNT = 1000
 export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter
 
-.PHONY: help run run-all ui doctor restore rollback catch-up variants forget test test-integration test-long lint audit check bench collect clean home
+.PHONY: help run run-all ui doctor restore rollback catch-up variants forget test test-integration test-long lint audit check docs screenshots bench collect clean home
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -37,6 +37,8 @@ help: ## this list
 	@echo "make test-long              the tests that take longer still"
 	@echo "make lint                   lint, format, types, import walls"
 	@echo "make check                  lint, and whether a vulnerability of a dependency is known (asks pypi.org)"
+	@echo "make docs                   the documentation as a site, in build/site"
+	@echo "make screenshots            the pictures of README, from the sample as it stands; needs Chromium"
 	@echo "make bench                  what it costs: every benchmark at a small size"
 	@echo "make collect                delete the embedding vectors that no published table names"
 	@echo "make clean                  forget the environment, Dagster's home and all data"
@@ -82,6 +84,12 @@ audit: .venv/.lint
 
 check: lint audit
 
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
+
+screenshots: .venv/.test home
+	$(BIN)/python -m tests.pipeline.screenshots docs/images
+
 bench: .venv/.test
 	$(BIN)/python -m benchmarks.kcore --edges 2000000
 	$(BIN)/python -m benchmarks.ingest --rows 150000
@@ -114,6 +122,10 @@ home: .venv/.run
 
 .venv/.test: .venv/.run
 	$(PIP) --editable .[sample,postgres,ray,test]
+	@touch $@
+
+.venv/.docs: .venv/.run
+	$(PIP) --editable .[sample,docs]
 	@touch $@
 
 .venv/.lint: .venv/.run
