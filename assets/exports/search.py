@@ -1,10 +1,10 @@
-"""What a user would be recommended, by the index beside this file: python search.py USER_ID [HOW_MANY]
+"""Print the items that suit a user best, found by the index beside this file.
 
 It needs numpy, pyarrow and usearch. A score is the inner product of both vectors; where the model scores by the cosine,
 they have length 1. What a user has already is not left out.
 """
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +37,13 @@ def search(folder: Path, user_id: str, k: int) -> list[tuple[str, float]]:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("user_id", help="as in users.parquet beside this file")
+    parser.add_argument("how_many", type=int, nargs="?", default=10, help="items to print (10)")
+    given = parser.parse_args()
     try:
-        found = search(Path(__file__).parent, sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 10)
+        found = search(Path(__file__).parent, given.user_id, given.how_many)
     except KeyError:
-        raise SystemExit(f"there is no user {sys.argv[1]!r}") from None
+        raise SystemExit(f"there is no user {given.user_id!r}") from None
     for item_id, score in found:
         print(f"{item_id}\t{score:.4f}")

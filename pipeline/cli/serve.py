@@ -7,6 +7,7 @@ import html
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +25,7 @@ from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
 from storage.files.mirror import mirror_of
 
+UI_PORT = 3000  # the default of `dagster dev`
 FOLLOW_S = 5.0
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -116,6 +118,18 @@ def serve_reports(folder: Path) -> ReportServer | None:
     return server
 
 
+def announce_ui(arguments: list[str]) -> None:
+    """Say where the UI will be, or that its port is taken; `dagster dev` then chooses another, if none was named."""
+    if any(word.startswith(("-p", "--port")) for word in arguments):
+        return  # who named a port knows it
+    try:
+        socket.create_server((HOST, UI_PORT)).close()
+    except OSError:
+        print(f"Port {UI_PORT} is taken; Dagster chooses another one for its UI, and names it below.")
+    else:
+        print(f"The Dagster UI will be on http://{HOST}:{UI_PORT}")
+
+
 def run_dagster(arguments: list[str]) -> int:
     """Run `dagster dev` in a process group of its own, to which Ctrl-C and its like are passed on once, until it ends.
 
@@ -146,6 +160,7 @@ def main() -> int:
     except InputError as error:
         print(f"{error}.", file=sys.stderr)
         return 1
+    announce_ui(sys.argv[1:])
     serve_reports(root.root / "report")
     return run_dagster(sys.argv[1:])
 

@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from assets.evaluation.report_address import report_port, report_url
-from pipeline.cli.serve import ReportServer, serve_reports
+from pipeline.cli import serve
+from pipeline.cli.serve import ReportServer, announce_ui, serve_reports
 from storage.errors import InputError
 from tests.pipeline.ports import free_ports
 
@@ -119,3 +121,19 @@ def test_what_ends_it_ends_everything_that_it_started(number: signal.Signals, tm
             return
         time.sleep(0.05)
     pytest.fail(f"process {pid} is left")
+
+
+def test_the_port_of_the_ui_is_said_and_whether_it_is_taken(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (port,) = free_ports(1)
+    monkeypatch.setattr(serve, "UI_PORT", port)
+    announce_ui([])
+    assert capsys.readouterr().out == f"The Dagster UI will be on http://127.0.0.1:{port}\n"
+    with socket.create_server(("127.0.0.1", port)):
+        announce_ui([])
+        assert capsys.readouterr().out == (
+            f"Port {port} is taken; Dagster chooses another one for its UI, and names it below.\n"
+        )
+    announce_ui(["--port", "3005"])
+    assert capsys.readouterr().out == ""
