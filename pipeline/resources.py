@@ -6,9 +6,9 @@ from typing import Any
 
 import dagster as dg
 
-from assets.core.asset_decorator import IMMATERIAL
 from assets.core.effective_settings import require_valid
 from assets.core.io_managers import PublishingIOManager
+from assets.core.reuse import IMMATERIAL
 from pipeline.tags import PARTITION
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.variants import settings_given, variant_name

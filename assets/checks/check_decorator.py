@@ -9,7 +9,7 @@ import dagster as dg
 
 from assets.core.asset_decorator import DATASETS, AssetFunction
 from assets.core.blocking_checks import blocking_checks
-from assets.core.io_managers import as_failure
+from assets.core.failures import as_failure
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.previous_version import find_previous, record_verdict
 from storage.errors import InputError

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import scipy.sparse as sp
 
 from assets.checks.check_decorator import dataset_check
-from assets.core.io_managers import WITHOUT_DATA
+from assets.core.failures import WITHOUT_DATA
 from assets.interactions.kcore import distinct
 from assets.interactions.splits import TRAIN
 from storage.artifacts.tables import Embeddings

@@ -1,48 +1,31 @@
-"""What all assets share: datasets as partitions, the settings in force, and the one decorator that applies both."""
+"""The decorator of every asset: datasets as partitions, effective settings, reuse of what has not changed."""
 
 import functools
 import inspect
-import sys
 import time
-import traceback
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import dagster as dg
-from dagster_shared.utils.warnings import BetaWarning
 
-from assets.core.asset_context import AssetContext, common_numbering, refuse_failed
+from assets.core.asset_context import AssetContext
+from assets.core.asset_result import AssetResult, Product
 from assets.core.blocking_checks import blocking_checks
+from assets.core.code_reference import refer_to_code
 from assets.core.effective_settings import given_in_run, resolve_settings, settings_table
-from assets.core.io_managers import (
-    AssetResult,
-    Basis,
-    Product,
-    as_failure,
-    manifest_metadata,
-    shown_facts,
-    shown_version,
-)
-from assets.core.settings import AssetSettings, TunedSettings
+from assets.core.failures import as_failure
+from assets.core.retry import retry_temporary_failures
+from assets.core.reuse import find_basis, reuse_artefact
+from assets.core.settings import AssetSettings
+from assets.core.ui_metadata import shown_facts
 from models.errors import ModelError
-from storage.artifacts.data_root import Manifest, Recipe
 from storage.catalogue import load_catalogue
-from storage.errors import InputError, OutOfReachError
+from storage.errors import InputError
 
 DATASETS = dg.StaticPartitionsDefinition(load_catalogue().names)
 
-# Settings for whose sake nothing is made again: they say how it is made, and from where a search or a training begins.
-IMMATERIAL = {"force", "promote", "retune", "warm_start", "device", "processes", "image_batch", "image_workers"}
-IMMATERIAL |= {"text_batch"}
-
-WHOLE, CORE = "item_index", "the core"  # of the items: what integer ids may count by
 GPU = "gpu"  # the pool of what a GPU does where there is one
-RETRY_AFTER_S = (60, 600)
-
 AssetFunction = TypeVar("AssetFunction", bound=Callable[..., Any])
 
 
@@ -65,10 +48,10 @@ def dataset_asset(
     parts_read: Mapping[str, Callable[[Any, str], str]] | None = None,
     beside: Callable[[AssetContext], dict[str, Any]] | None = None,
 ) -> Callable[[AssetFunction], dg.AssetsDefinition]:
-    """Make an asset of every dataset from a function `(stage, config, **inputs) -> value | Made`.
+    """Make an asset of every dataset from a function `(context, config, **inputs) -> value | AssetResult`.
 
     Args:
-        reuse: use what is there again when inputs, settings and code version are what it was made of.
+        reuse: whether an artefact with the same inputs, settings and code version is used again.
         reads_more: whether it reads what its recipe does not name, such as a pointer: then a variant makes it anew.
         outside: from the settings, versions of what the function reads besides its inputs, such as weights.
         starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
@@ -87,7 +70,7 @@ def dataset_asset(
         @functools.wraps(function)
         def make(context: dg.AssetExecutionContext, config: AssetSettings, **loaded: Any) -> Any:
             started = time.perf_counter()
-            with retried(context), as_failure(context.partition_key, InputError, ModelError):
+            with retry_temporary_failures(context), as_failure(context.partition_key, InputError, ModelError):
                 asset_context = _asset_context(context)
                 effective, origins = resolve_settings(type(config), asset_context.dataset, given_in_run(context))
                 context.add_asset_metadata({"settings": settings_table(effective, origins)})
@@ -97,14 +80,14 @@ def dataset_asset(
                     asset: version(loaded[asset], asset_context.asset) for asset, version in (parts_read or {}).items()
                 }
                 more = outside(effective) if outside else {}
-                basis = _basis(context, asset_context, code_version, effective, more, parts, core_alone)
+                basis = find_basis(context, asset_context, code_version, effective, more, parts, core_alone)
                 # A variant makes what its settings change, and no more.
                 reusable = reuse or (bool(asset_context.root.variant) and not reads_more)
                 last = (
                     asset_context.root.find_sound(asset_context.asset, asset_context.dataset.name) if reusable else None
                 )
                 if last and last.recipe == basis.recipe and not effective.force:
-                    return _used_again(context, asset_context, last, basis)
+                    return reuse_artefact(context, asset_context, last, basis)
                 value = function(replace(asset_context, recipe=basis.recipe), effective, **loaded)
             made = value if isinstance(value, AssetResult) else AssetResult(value)
             return Product(
@@ -121,7 +104,7 @@ def dataset_asset(
         return dg.asset(
             name=name or function.__name__,
             description=description or inspect.getdoc(function),
-            metadata={"dagster/code_references": code_reference(function)},
+            metadata={"dagster/code_references": refer_to_code(function)},
             partitions_def=DATASETS,
             group_name=group,
             kinds=kinds,
@@ -141,84 +124,6 @@ def _asset_context(context: dg.AssetExecutionContext) -> AssetContext:
     resources.data_root.pull(dataset.name)
     asset = context.asset_key.path[-1]
     return AssetContext(asset, dataset, resources.data_root, context.run.run_id, compute=resources.compute)
-
-
-def _basis(
-    context: dg.AssetExecutionContext,
-    asset_context: AssetContext,
-    code_version: str,
-    settings: AssetSettings,
-    outside: Mapping[str, str],
-    parts_read: Mapping[str, str],
-    core_alone: bool,
-) -> Basis:
-    """What an asset is made of; of an upstream asset in `parts_read`, the version of the part counts alone.
-
-    Raises:
-        InputError: an input is not there, has not passed its checks, or is of another generation than the others.
-    """
-    upstream = [
-        asset_context.manifest(key.path[-1]) for key in sorted(context.assets_def.asset_deps[context.asset_key])
-    ]
-    refuse_failed(asset_context.root, upstream)
-    read = {manifest.asset: manifest.data_version for manifest in upstream}
-    numbering = common_numbering(upstream)
-    if core_alone:
-        numbering.pop(WHOLE, None)
-    tuned = isinstance(settings, TunedSettings)
-    recipe = Recipe(
-        fixed=sorted(settings.model_fields_set - IMMATERIAL) if tuned else [],
-        code_version=code_version,
-        settings=settings.model_dump(exclude=IMMATERIAL) | dict(outside),
-        inputs=read | dict(parts_read),
-    )
-    return Basis(recipe, numbering, read)
-
-
-def _used_again(
-    context: dg.AssetExecutionContext, asset_context: AssetContext, last: Manifest, basis: Basis
-) -> dg.MaterializeResult:
-    context.log.info(f"{asset_context.asset} {asset_context.dataset.name}: nothing has changed, used again")
-    # Its inputs are what they were, number by number: so it is right for any generation that they are right for.
-    now = last.model_copy(update={"numbering": basis.numbering, "read": basis.read})
-    if now != last:
-        asset_context.root.write_manifest(now)
-    return dg.MaterializeResult(
-        metadata={**manifest_metadata(asset_context.root, now), "reused": True},
-        data_version=shown_version(asset_context.root, now),
-    )
-
-
-def code_reference(function: Callable[..., Any]) -> dg.CodeReferencesMetadataValue:
-    """Where a function is written; Dagster itself would name the file of the decorator that wraps it."""
-    written = function.__code__
-    path = str(Path(written.co_filename).resolve())
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BetaWarning)
-        here = dg.LocalFileCodeReference(file_path=path, line_number=written.co_firstlineno)
-        return dg.CodeReferencesMetadataValue(code_references=[here])
-
-
-@contextmanager
-def retried(context: dg.AssetExecutionContext) -> Iterator[None]:
-    """Let Dagster try a step again in a while where that can help: the network, and a GPU that others fill."""
-    try:
-        yield
-    except Exception as error:
-        if not _may_pass(error) or context.retry_number >= len(RETRY_AFTER_S):
-            raise
-        wait_s = RETRY_AFTER_S[context.retry_number]
-        context.log.warning(f"{error}; tried again in {wait_s} s, if the run is not ended before")
-        traceback.clear_frames(error.__traceback__)  # they may hold what is on a GPU
-        time.sleep(wait_s)  # here, where a signal ends the run at once: while Dagster waits by itself, it hears none
-        raise dg.RetryRequested(len(RETRY_AFTER_S), seconds_to_wait=0) from error
-
-
-def _may_pass(error: BaseException) -> bool:
-    """Whether an error may be gone in a while without anybody doing anything."""
-    torch = sys.modules.get("torch")  # where it was never imported, no GPU is full
-    passing = (OutOfReachError, torch.OutOfMemoryError) if torch else (OutOfReachError,)
-    return isinstance(error, passing) or (error.__cause__ is not None and _may_pass(error.__cause__))
 
 
 def _dagster_signature(function: Callable[..., Any], inputs: Mapping[str, Any]) -> inspect.Signature:

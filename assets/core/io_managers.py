@@ -1,14 +1,9 @@
-"""Dagster's I/O managers: each publishes one kind of value whole, with its manifest, and loads it by annotation.
-
-This is the one module of `storage` that knows Dagster.
-"""
+"""Dagster's I/O managers: each publishes one kind of value whole, with its manifest, and loads it by annotation."""
 
 import shutil
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,9 +13,11 @@ import pyarrow as pa
 import scipy.sparse as sp
 from safetensors import SafetensorError
 
+from assets.core.asset_result import AssetResult, Product
+from assets.core.failures import as_failure
+from assets.core.ui_metadata import manifest_metadata, shown_version
 from storage.artifacts.arrays import NearestItems, read_nearest, write_nearest
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
-from storage.artifacts.preview import columns_of, first_rows
+from storage.artifacts.data_root import DataRoot, Manifest
 from storage.artifacts.previous_version import keep_previous
 from storage.artifacts.releases import Promoted, Release, promote
 from storage.artifacts.saved_models import SavedModels, read_models, write_models
@@ -39,57 +36,6 @@ from storage.files.atomic import publishing, sha256_of
 
 # What the readers raise of a file that is not what it should be, whatever its checksum says.
 UNREADABLE = (ValueError, KeyError, OSError, BadZipFile, SafetensorError, pa.ArrowException)
-
-
-WITHOUT_DATA = "sentence_without_data"  # in the metadata of a failure or a check whose sentence others may see
-
-
-@dataclass(frozen=True)
-class AssetResult:
-    """What an asset function returns: its value, and what a person wants to know of it.
-
-    `metadata` may be a function; it is called after the value was written, when a stream has been counted.
-    `about` goes into the metadata of a Parquet file. `numbers` are versions of parts of it by which others may count
-    alone. `published` is called when all is on disk, to tidy up.
-    """
-
-    value: Any
-    metadata: dict[str, Any] | Callable[[], dict[str, Any]] = field(default_factory=dict)
-    about: dict[str, str] = field(default_factory=dict)
-    numbers: dict[str, str] = field(default_factory=dict)
-    published: Callable[[], object] | None = None
-
-
-def markdown(text: str) -> dict[str, str]:
-    """A fact that the UI shows as formatted text; a manifest keeps it as JSON."""
-    return {"markdown": text}
-
-
-def link(url: str) -> dict[str, str]:
-    """A fact that the UI shows as a link."""
-    return {"url": url}
-
-
-@dataclass(frozen=True)
-class Basis:
-    """What an asset is made of, as it was found upstream; the fields are those of a manifest."""
-
-    recipe: Recipe
-    numbering: dict[str, str]
-    read: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Product:
-    """A value on its way to disk, with everything its manifest will say."""
-
-    made: AssetResult
-    context: dg.AssetExecutionContext
-    dataset: str
-    basis: Basis
-    starts_numbering: bool
-    blocking: Collection[str]  # the names of its blocking checks
-    started: float  # time.perf_counter()
 
 
 @dataclass(frozen=True)
@@ -268,63 +214,3 @@ class RefusingIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> object:
         raise TypeError(f"{context.asset_key.to_user_string()} names no I/O manager to load it")
-
-
-@contextmanager
-def as_failure(dataset: str, *errors: type[Exception]) -> Iterator[None]:
-    """Turn errors that a person can mend into one sentence in Dagster, without retries."""
-    try:
-        yield
-    except errors as error:
-        hidden = getattr(error, "without_data", None)
-        facts = {WITHOUT_DATA: f"Dataset {dataset}: {hidden}."} if hidden else {}
-        raise dg.Failure(f"Dataset {dataset}: {error}.", metadata=facts, allow_retries=False) from error
-
-
-def shown_version(root: DataRoot, manifest: Manifest) -> dg.DataVersion:
-    """The data version that Dagster is told of an artefact: a variant leaves that of what is published as it is."""
-    published = root.published.find_manifest(manifest.asset, manifest.dataset) if manifest.variant else None
-    return dg.DataVersion((published or manifest).data_version)
-
-
-def manifest_metadata(root: DataRoot, manifest: Manifest) -> dict[str, Any]:
-    """What every asset shows in the UI, whether it was made now or used again."""
-    path = root.root / manifest.path
-    facts: dict[str, Any] = {
-        "path": dg.MetadataValue.path(str(path)),
-        "bytes": manifest.bytes,
-        "seconds": _shown(manifest.seconds),
-        "dagster/uri": root.uri(path),
-    }
-    if manifest.variant:
-        facts["variant"] = root.name(manifest.dataset)
-    if manifest.rows is not None:
-        facts["dagster/partition_row_count"] = manifest.rows
-    if path.suffix == ".parquet" and path.is_file():
-        facts |= table_metadata(path, manifest.asset)
-    return facts | shown_facts(manifest.facts)
-
-
-def table_metadata(path: Path, name: str) -> dict[str, Any]:
-    """The columns of a table, and its first rows."""
-    columns = [dg.TableColumn(column.name, column.type, column.meaning) for column in columns_of(path, name)]
-    records = [dg.TableRecord(row) for row in first_rows(path)]
-    schema = dg.TableSchema(columns)
-    preview = {"preview": dg.MetadataValue.table(records, schema)} if records else {}
-    return {"dagster/column_schema": schema, **preview}
-
-
-def shown_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """Facts as the UI shows them."""
-    return {name: _shown(value) for name, value in facts.items()}
-
-
-def _shown(value: object) -> object:
-    match value:
-        case {"markdown": str(text)}:
-            return dg.MetadataValue.md(text)
-        case {"url": str(url)}:
-            return dg.MetadataValue.url(url)
-        case float():
-            return float(f"{value:.6g}")
-    return value

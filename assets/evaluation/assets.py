@@ -9,7 +9,7 @@ import scipy.sparse as sp
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import AssetResult, link
+from assets.core.asset_result import AssetResult, link
 from assets.core.settings import EvaluationSettings, NewItemSettings, RefitSettings, ReportSettings
 from assets.evaluation.compute_costs import Costs, headline
 from assets.evaluation.report_address import report_url

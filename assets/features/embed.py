@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.core.asset_context import AssetContext
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from storage.artifacts.tables import embedding_table
 from storage.embeddings.store import EmbeddingStore, in_use, space_name
 

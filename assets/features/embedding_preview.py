@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from assets.core.asset_result import markdown
 from assets.core.inline import inline, inline_figure
-from assets.core.io_managers import markdown
 from assets.features.embed import Embedded
 from models.encoders.white_background import on_white
 from storage.images.store import PictureStore

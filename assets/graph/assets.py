@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import dataset_asset
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import AssetSettings
 from assets.interactions.splits import TRAIN, Parts
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import dataset_asset
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import ItemSettings, ReviewSettings, SourceSettings
 from storage.errors import InputError
 from storage.files.atomic import remove

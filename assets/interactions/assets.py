@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.core.asset_context import AssetContext
-from assets.core.asset_decorator import CORE, dataset_asset
+from assets.core.asset_decorator import dataset_asset
+from assets.core.asset_result import AssetResult
 from assets.core.effective_settings import require_possible, resolve_settings
-from assets.core.io_managers import AssetResult
+from assets.core.reuse import CORE
 from assets.core.settings import (
     PARTS,
     CoreSettings,

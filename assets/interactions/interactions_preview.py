@@ -7,8 +7,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+from assets.core.asset_result import markdown
 from assets.core.inline import inline_figure
-from assets.core.io_managers import markdown
 
 BINS = 40
 

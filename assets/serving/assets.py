@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import (
     BEST,
     AssetSettings,

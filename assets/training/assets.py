@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import (
     AssetSettings,
     EaseSettings,

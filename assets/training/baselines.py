@@ -10,7 +10,7 @@ import pyarrow as pa
 import scipy.sparse as sp
 import torch
 
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.held_out import HeldOut

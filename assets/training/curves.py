@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
+from assets.core.asset_result import markdown
 from assets.core.inline import inline_figure
-from assets.core.io_managers import markdown
 from storage.artifacts.saved_models import SavedModel
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from assets.core.asset_context import AssetContext
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import ModelSettings
 from assets.interactions.splits import VALIDATION
 from assets.training.curves import training_curves

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.core.asset_context import AssetContext
-from assets.core.io_managers import AssetResult
+from assets.core.asset_result import AssetResult
 from assets.core.settings import PARTS, TuningSettings
 from assets.interactions.splits import Parts
 from storage.artifacts.tables import read_table

@@ -5,7 +5,7 @@ from dagster import DagsterEventType
 from dagster._utils.error import SerializableErrorInfo
 
 from assets.checks.check_decorator import RESTORABLE
-from assets.core.io_managers import WITHOUT_DATA
+from assets.core.failures import WITHOUT_DATA
 from pipeline.tags import PARTITION
 
 

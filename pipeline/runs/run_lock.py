@@ -9,8 +9,8 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets.core.asset_decorator import IMMATERIAL
 from assets.core.effective_settings import resolve_settings
+from assets.core.reuse import IMMATERIAL
 from assets.core.settings import PromotionSettings
 from pipeline.resources import ops_of
 from pipeline.runs.failure_reason import failed_checks, sentence_of

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.core.io_managers import ArraysIOManager, AssetResult
+from assets.core.asset_result import AssetResult
+from assets.core.io_managers import ArraysIOManager
 from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.exports.recbole import write_recbole
 from assets.exports.vectors import Side, write_vectors

@@ -8,8 +8,8 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from assets.core.asset_result import markdown
 from assets.core.inline import inline_figure
-from assets.core.io_managers import markdown
 from assets.evaluation.report.plots import SERIES, as_svg
 
 PANELS = {"rows": "interactions", "seconds": "seconds of the run", "recall_at_20": "Recall@20 of\nthe chosen model"}

@@ -97,7 +97,7 @@ def test_only_what_a_while_can_mend_is_tried_again(
         raise error("the server sleeps")
 
     monkeypatch.setattr("storage.raw.sources.download", broken)
-    monkeypatch.setattr("assets.core.asset_decorator.RETRY_AFTER_S", (0, 0))
+    monkeypatch.setattr("assets.core.retry.RETRY_AFTER_S", (0, 0))
     result = run(tmp_path, f"{site}/dump.json.gz", raise_on_error=False)
     assert not result.success
     assert len(asked) == tries
