@@ -60,7 +60,7 @@ def naive(dump: Path) -> list[Row]:
 
 
 def ours(dump: Path, folder: Path) -> tuple[Path, float]:
-    """The assets `reviews` and `interactions`, without Dagster around them, and MB at the peak of the former."""
+    """The assets `reviews` and `interactions`, without Dagster around them, and MB at peak of the former."""
     reviews, interactions = folder / "reviews.parquet", folder / "interactions.parquet"
     write_table(reviews, "reviews", read_reviews(dump, "amazon2023", Rejects()))
     reading_mb = resident_mb("VmHWM")
@@ -78,7 +78,7 @@ def timed(function: Callable[..., Result], *arguments: Path) -> tuple[float, Res
 
 
 def measured_ours(dump: Path, folder: Path) -> tuple[float, Path, float, float]:
-    """Seconds, the table, and MB at the peak of a process that does nothing else: while it reads, and in all."""
+    """Seconds, the table, and MB at peak of a process that does nothing else: while it reads, and in all."""
     seconds, (table, reading_mb) = timed(ours, dump, folder)
     return seconds, table, reading_mb, resident_mb("VmHWM")
 

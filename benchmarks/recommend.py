@@ -84,7 +84,7 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     found["floor"] = users_a_second(lambda: floor(scorer, some), some)
     found["peer"] = users_a_second(lambda: peer(scorer, seen, some), some)
-    print(f"{given.users:,} users, {given.items:,} items, {given.threads} threads; {peak:,.0f} MB at the peak")
+    print(f"{given.users:,} users, {given.items:,} items, {given.threads} threads; {peak:,.0f} MB at peak")
     for what, rate in found.items():
         print(f"{what:<10} {rate:>10,.0f} users/s")
     ratios = {f"to_{name}": round(found["recommend"] / found[name], 3) for name in ("floor", "peer")}

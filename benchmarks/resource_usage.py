@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of the wall clock and of the processor; MB of resident memory at the peak, less those of the imports."""
+    """Seconds of the wall clock and of the processor; MB of resident memory at peak, less those of the imports."""
 
     seconds: float
     cpu_seconds: float

@@ -2,7 +2,7 @@
 
 
 class ModelError(Exception):
-    """What a setting asks of a model cannot be had; the message is one sentence that names the setting."""
+    """What a setting asks of a model is impossible; the message is one sentence that names the setting."""
 
 
 class LostProcessError(ModelError):

@@ -1,6 +1,6 @@
-"""Who is told when something fails or degrades: the log, or whatever `REC_NOTIFIER` names.
+"""Who is notified when something fails or degrades: the log, or whatever `REC_NOTIFIER` names.
 
-A notifier is a function of one alert. One that cannot be had, or that fails, breaks nothing: the log then has both.
+A notifier is a function of one alert. If it cannot be imported or fails, the run goes on, and the log has both.
 """
 
 import importlib

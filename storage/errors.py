@@ -14,4 +14,4 @@ class InputError(Exception):
 
 
 class OutOfReachError(InputError):
-    """What cannot be had right now, and may be had in a while without anybody doing anything."""
+    """What is unavailable now, and may become available again by itself."""

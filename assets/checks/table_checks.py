@@ -210,7 +210,7 @@ def graph_of_train_alone(interaction_graph: sp.csr_matrix, splits: pa.Table) -> 
     return passed_if(both and np.array_equal(edges, expected), edges=len(edges), train=len(train))
 
 
-@dataset_check("item_images", "Of the pictures that items name, some could be had.", blocking=False)
+@dataset_check("item_images", "Of the pictures that items name, some could be fetched.", blocking=False)
 def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     named = item_images.filter(pc.invert(pc.is_in(item_images["status"], pa.array(NOBODY_PROMISED))))
     found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0
@@ -218,8 +218,8 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     listed = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
     return warned_if(
         not found and len(named) > 0,
-        said=f"of the {len(named):,} items that name a picture, none could be had ({listed}); docs/embeddings.md says "
-        f"what that means, and picture_retry_failed asks for all of them again",
+        said=f"of the {len(named):,} items that name a picture, none could be fetched ({listed}); docs/embeddings.md "
+        f"says what that means, and picture_retry_failed asks for all of them again",
         found=found,
         not_found=len(named) - found,
     )

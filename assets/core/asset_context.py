@@ -33,7 +33,7 @@ class AssetContext:
 
     @property
     def fingerprint(self) -> str:
-        """A short hash of everything that the asset is made of: the name of what is kept of work under way."""
+        """A short hash of everything that the asset is made of: the name of the work in progress that is kept."""
         assert self.recipe is not None
         return hashlib.sha256(self.recipe.model_dump_json().encode()).hexdigest()[:12]
 

@@ -156,7 +156,7 @@ def connected(compute: Compute) -> Iterator[Any]:
         ray.init(**where, runtime_env={"py_modules": list(PACKAGES)}, logging_level=logging.WARNING)
     except (OSError, RuntimeError, ValueError) as error:
         at = compute.address or "this machine"
-        raise InputError(f"compute is ray, and no cluster can be had at {at} ({_first_line(error)})") from error
+        raise InputError(f"compute is ray, and no cluster is reachable at {at} ({_first_line(error)})") from error
     finally:
         if threading.current_thread() is threading.main_thread():
             for number, handler in handlers.items():

@@ -128,7 +128,7 @@ class PictureSettings(AssetSettings):
     picture_concurrency: int = Field(64, ge=1, description="Pictures fetched at a time.")
     picture_host_concurrency: int = Field(16, ge=1, description="Pictures fetched at a time from one host.")
     picture_retries: int = Field(
-        2, ge=0, description="Times that a URL is asked again at once after a failure that may pass, such as a timeout."
+        2, ge=0, description="Immediate retries of a URL after a temporary failure, such as a timeout."
     )
     picture_retry_failed: bool = Field(
         False, description="Ask again for what failed for good in an earlier run, not only for what is new or may pass."
@@ -145,7 +145,9 @@ class ImageEncoderSettings(AssetSettings):
     )
     image_batch: int = Field(64, ge=1, description="Pictures encoded at a time.")
     image_precision: Precision = Field("auto", description=PRECISION)
-    image_workers: int | None = Field(None, ge=1, description="Processes that decode pictures; one a core by default.")
+    image_workers: int | None = Field(
+        None, ge=1, description="Processes that decode pictures; one per core by default."
+    )
     embedding_dtype: Literal["float32", "float16"] = Field("float32", description="Of the vectors in the table.")
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
@@ -183,7 +185,7 @@ class LearnedSettings(VectorSettings, DescentSettings, TunedSettings):
 class TuningSettings(LearnedSettings):
     """The search for hyper-parameters, of the same size for every model and loss."""
 
-    tuning_trials: int = Field(16, ge=0, description="Configurations tried a model and loss; 0: defaults.")
+    tuning_trials: int = Field(16, ge=0, description="Configurations tried per model and loss; 0: defaults.")
     tuning_seconds: float = Field(600, gt=0, description="Seconds of the search for one model and loss.")
     retune: Literal["never", "new_core", "monthly", "always"] = Field(
         "new_core",
@@ -197,7 +199,7 @@ class TuningSettings(LearnedSettings):
 class ModelSettings(LearnedSettings):
     """Training of a recommender whose make-up is given by its name."""
 
-    seeds: int = Field(3, ge=1, description="Times that it is trained under each loss, with the seeds 0, 1, …")
+    seeds: int = Field(3, ge=1, description="Number of seeds: it is trained once per seed under each loss.")
     processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
     warm_start: bool = Field(
         True, description="Begin from the version before of the model, where settings and the order of time allow it."

@@ -11,7 +11,7 @@ from storage.artifacts.preview import columns_of, first_rows
 
 
 def shown_version(root: DataRoot, manifest: Manifest) -> dg.DataVersion:
-    """The data version that Dagster is told of an artefact: a variant leaves that of what is published as it is."""
+    """The data version that Dagster records of an artefact: a variant leaves that of what is published as it is."""
     published = root.published.find_manifest(manifest.asset, manifest.dataset) if manifest.variant else None
     return dg.DataVersion((published or manifest).data_version)
 

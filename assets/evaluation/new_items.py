@@ -133,7 +133,7 @@ def _content(cold: Cold, views: Views) -> tuple[np.ndarray, tuple[Modality, Moda
 def scorers(cold: Cold, model: SavedModel, views: Views) -> dict[str, Scorer]:
     """What ranks the items held out: the gate, what is like a user's items, and what is popular.
 
-    Nobody is shown to have bought an item held out, so by popularity all are equal, and their order is drawn by lot.
+    Nobody is shown to have bought an item held out, so by popularity all are equal, and their order is random.
     """
     train = matrix_of(*cold.warm.pairs(TRAIN), cold.warm.users, cold.warm.items)
     every, content = _content(cold, views)

@@ -72,5 +72,5 @@ def weights_version(place: str, setting: str) -> str:
 
 
 def without_folder(name: str) -> str:
-    """How a setting that may be a path is told to others: a path by its last part, another name as it is."""
+    """How a setting that may be a path is shown to others: a path by its last part, another name as it is."""
     return Path(name).name if Path(name).is_absolute() else name

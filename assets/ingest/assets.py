@@ -76,7 +76,7 @@ def _or_rejects(context: AssetContext, rows: pa.RecordBatchReader, rejects: Reje
 
 
 def _keep_rejects(context: AssetContext, rejects: Rejects) -> dict[str, Any]:
-    """Publish what a reader left out beside its table, and count it."""
+    """Publish the rejected records beside their table, and count them."""
     path = rejects_path(context.root, context.asset, context.dataset.name)
     rejects.write(path)
     remove(

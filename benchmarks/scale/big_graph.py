@@ -147,7 +147,7 @@ def main() -> None:
     }
     print(json.dumps(figures))
     if not figures["within_12gb"]:
-        raise SystemExit(f"{ledger.peak_rss_mb:,.0f} MB were resident at the peak; {ALLOWED_MB:,} are allowed")
+        raise SystemExit(f"{ledger.peak_rss_mb:,.0f} MB were resident at peak; {ALLOWED_MB:,} are allowed")
 
 
 if __name__ == "__main__":

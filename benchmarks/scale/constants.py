@@ -48,7 +48,7 @@ CONSTANTS = {
         2 * 4.1 / 0.738, "core-seconds a GB of raw reviews to the core, two busy", "measured", "`benchmarks.ingest`"
     ),
     "reading_mb": Constant(
-        491, "MB at the peak while reviews are read: 436 of 0.3 M, 480 of 6 M", "measured", "`benchmarks.ingest`"
+        491, "MB at peak while reviews are read: 436 of 0.3 M, 480 of 6 M", "measured", "`benchmarks.ingest`"
     ),
     "review_row_bytes": Constant(17.6, "bytes a row of `reviews`", "measured", "`benchmarks.ingest`"),
     "core_row_bytes": Constant(15.4, "bytes a row of `interactions`", "measured", "`benchmarks.ingest`"),

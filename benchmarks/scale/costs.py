@@ -16,7 +16,7 @@ PICTURE_DIM, TEXT_DIM, NEIGHBOURS, VIEWS = 512, 384, 20, 2
 
 @dataclass(frozen=True)
 class Cost:
-    """What a stage takes: GB left on a disk, hours, GB resident at the peak of one process, GB over the network."""
+    """What a stage takes: GB left on a disk, hours, peak resident GB of one process, GB over the network."""
 
     disk: float = 0
     core_hours: float = 0

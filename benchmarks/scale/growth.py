@@ -2,7 +2,7 @@
 
 Every stage is measured at 1×, 4× and 16× of a synthetic input, by the project's own functions on one thread, each size
 in fresh processes. Its exponent is the p of cost = c · size^p that fits best: of the seconds of the processor, which a
-busy machine moves least, and of the resident memory at the peak beyond what the imports take, inputs included. Full
+busy machine moves least, and of the resident memory at peak beyond what the imports take, inputs included. Full
 ranking and exact neighbours compare everything with everything, so they are given for a million scores as well.
 """
 

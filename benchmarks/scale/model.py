@@ -51,7 +51,7 @@ def sizes_table() -> str:
 def sharded_table() -> str:
     """Training dealt out by dimensions: GB of one of the processes, and MB that it gives to the sums of a step."""
     rows = [(str(ranks), *(number(gb) for data in shared() for gb in shard_gb(data, ranks))) for ranks in RANKS]
-    head = ["processes", *(f"{spaced(data.name)}: {what}" for data in shared() for what in ("kept", "at the peak"))]
+    head = ["processes", *(f"{spaced(data.name)}: {what}" for data in shared() for what in ("kept", "at peak"))]
     scores = number(FLOAT * BATCH * (NEGATIVES + 1) / 1e6)
     gradients = " and ".join(number(vectors_gb(data) * 1e3) for data in shared())
     return f"{table(head, rows)}\n\nMB that a step exchanges: {scores} of scores; all gradients would be {gradients}."
@@ -63,7 +63,7 @@ def shared() -> tuple[Dataset, Dataset]:
 
 
 def shard_gb(data: Dataset, ranks: int) -> tuple[float, float]:
-    """GB of a process: weights, gradients and both moments of its dimensions with the whole graph; and at the peak."""
+    """GB of a process: weights, gradients and both moments of its dimensions with the whole graph; and at peak."""
     kept = 4 * vectors_gb(data) / ranks + matrix_gb(data)
     return kept, copies_of_vectors() * vectors_gb(data) / ranks + data.train * value("train_pair_bytes") / GB
 
@@ -120,7 +120,7 @@ def answer(costs: dict[str, Cost]) -> Iterator[tuple[str, str]]:
     yield "encoding: core-hours, or GPU hours", f"{number(on_cores)}, or {number(on_gpus)}"
     hours = [number(each * epochs) for each in (training.core_hours, training.gpu_hours)]
     yield f"training one model for {epochs:.0f} epochs: core-hours, or GPU hours", ", or ".join(hours)
-    yield "GB at the peak of one process", f"{number(total.memory)} ({hungriest})"
+    yield "GB at peak of one process", f"{number(total.memory)} ({hungriest})"
 
 
 def tables() -> dict[str, str]:

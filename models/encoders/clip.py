@@ -45,7 +45,7 @@ class ImageEncoder:
         workers: processes that decode; as many as there are processors, if not given.
 
     Raises:
-        ModelError: the architecture is unknown, the weights cannot be had, or the device lacks the precision.
+        ModelError: the architecture is unknown, the weights are unavailable, or the device lacks the precision.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def through_lanes(
 ) -> Generator[tuple[Result, float], None, None]:
     """Run each job in the lane that is free first, every lane in a thread of its own.
 
-    At most two jobs a lane are under way or wait for their turn to be yielded. What a lane raises is raised here, and
+    At most two jobs a lane are in progress or wait for their turn to be yielded. What a lane raises is raised here, and
     what has not begun by then never does.
 
     Yields:

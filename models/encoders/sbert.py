@@ -21,7 +21,7 @@ from models.errors import ModelError
 
 BATCHES_A_CHUNK = 8
 
-transformers.utils.logging.disable_progress_bar()  # of loading weights; progress is told by one helper
+transformers.utils.logging.disable_progress_bar()  # of loading weights; progress is shown by one helper
 
 
 class TextEncoder:
@@ -40,7 +40,7 @@ class TextEncoder:
         chunk: texts that are encoded by one call, on one device.
 
     Raises:
-        ModelError: the model cannot be had, cannot take as many tokens, or the device lacks the precision.
+        ModelError: the model is unavailable, cannot take as many tokens, or the device lacks the precision.
     """
 
     def __init__(

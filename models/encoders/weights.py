@@ -1,6 +1,6 @@
 """Where an encoder's weights are: a path, an installed package, a name on a model hub, or nowhere (`untrained`).
 
-Importing this costs nothing, so that a run can be refused before anything is paid for.
+Importing this costs nothing, so that a run can be refused before any expensive work.
 """
 
 from importlib.util import find_spec

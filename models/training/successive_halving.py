@@ -27,7 +27,7 @@ class Budget:
     Attributes:
         trials: configurations tried.
         seconds: each rung of the ladder has an equal part of them, and what those before it left. When they are over no
-            training of the rung is begun, and the one under way ends at its next look at validation.
+            training of the rung is begun, and the one in progress ends at its next look at validation.
         first_epochs: epochs of every configuration at first; last_epochs: of the one or two that are left.
     """
 

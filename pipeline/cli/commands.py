@@ -53,7 +53,7 @@ def home(_: str) -> None:
 
 
 def check(name: str) -> None:
-    """Refuse a run that lacks its dataset, its files or its weights, before anything is paid for."""
+    """Refuse a run that lacks its dataset, its files or its weights, before any expensive work."""
     from models.errors import ModelError
 
     try:

@@ -48,7 +48,7 @@ class ReportServer(ThreadingHTTPServer):
         return {path.name: path for path in sorted(found)}
 
     def _follow(self) -> None:
-        """Bring here what a remote has, at most every FOLLOW_S; where it cannot be had, what is here is served."""
+        """Bring here what a remote has, at most every FOLLOW_S; where it is unavailable, what is here is served."""
         now = time.monotonic()
         if self.mirror is None or now - self._looked < FOLLOW_S:
             return
@@ -103,11 +103,11 @@ def contents(names: list[str]) -> bytes:
 
 
 def serve_reports(folder: Path) -> ReportServer | None:
-    """Serve the reports from a thread; where the port cannot be had, say so and do without."""
+    """Serve the reports from a thread; where the port is unavailable, say so and do without."""
     try:
         server = ReportServer(folder, report_port())
     except OSError as error:
-        reason = f"port {report_port()} cannot be had ({error.strerror})"
+        reason = f"port {report_port()} is unavailable ({error.strerror})"
         print(f"The reports are not served: {reason}; REC_REPORT_PORT names another.", file=sys.stderr)
         return None
     except InputError as error:

@@ -41,7 +41,7 @@ class SavedModel:
 class SavedModels:
     """All fits of one model, of every loss and seed.
 
-    There is none where a model could not be had for a dataset; `skipped` then says why.
+    There is none where a model could not be made for a dataset; `skipped` then says why.
     """
 
     fits: tuple[SavedModel, ...]

@@ -24,7 +24,7 @@ def publishing(target: Path) -> Iterator[Path]:
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
 
     Raises:
-        InputError: a remote cannot be had, and nothing has changed here then; or the disk is full, read-only, or takes
+        InputError: a remote is unavailable, and nothing has changed here then; or the disk is full, read-only, or takes
             no file so large.
     """
     # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
@@ -67,7 +67,7 @@ def remove(path: Path) -> None:
     """Delete what was published at `path`, a file or a folder, where there is any.
 
     Raises:
-        InputError: a remote cannot be had; nothing has changed here then.
+        InputError: a remote is unavailable; nothing has changed here then.
     """
     if mirror := mirror_of(path):
         mirror.remove(path)

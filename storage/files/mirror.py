@@ -26,7 +26,7 @@ class Mirror:
     """A remote, and the folder below `work` that follows it. A key is a path below either.
 
     Raises:
-        InputError: from every method, where the remote cannot be had.
+        InputError: from every method, where the remote is unavailable.
     """
 
     def __init__(self, remote: Remote, work: Path):

@@ -35,7 +35,7 @@ class Remote:
     """What lies at a URL. Nothing is asked of it before the first call of a method.
 
     Raises:
-        InputError: from every method, where the remote cannot be had; it names REC_DATA and the URL.
+        InputError: from every method, where the remote is unavailable; it names REC_DATA and the URL.
     """
 
     def __init__(self, url: str):

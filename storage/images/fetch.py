@@ -24,7 +24,7 @@ from storage.images.url_policy import can_be_asked, is_on_the_web
 from storage.progress import Progress
 from storage.schemas import SCHEMAS
 
-# Items under way for each picture that may be asked at a time: those that wait for one host leave others something.
+# Items in progress for each picture that may be asked at a time: those that wait for one host leave others something.
 ITEMS_PER_PLACE = 32
 ROWS_PER_BATCH = 4096
 

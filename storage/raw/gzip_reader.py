@@ -1,4 +1,4 @@
-"""The bytes of a plain or gzipped file in blocks, inflated ahead of the reader; damage is told, never raised."""
+"""The bytes of a plain or gzipped file in blocks, inflated ahead of the reader; damage is reported, never raised."""
 
 import re
 import zlib

@@ -52,7 +52,7 @@ def obtain(
             try:
                 result = download(source, target, work / "downloads", max_bytes, progress, force=force)
             except InputError as error:
-                raise type(error)(f"'{kind}' cannot be had: {error}") from error
+                raise type(error)(f"'{kind}' is unavailable: {error}") from error
         return Obtained(target, {**facts, **result.receipt.model_dump(exclude={"url"}), "downloaded": result.fetched})
     check_local(dataset, kind)
     path = Path(source)

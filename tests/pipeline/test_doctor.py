@@ -149,7 +149,7 @@ def test_what_a_dead_process_left_half_written_is_cleared_and_what_it_put_aside_
     (tmp_path / "reviews").mkdir()
     (tmp_path / "reviews" / f".toys.parquet.0123abcd.{gone.pid}.partial").write_text("half")
     mine = tmp_path / "reviews" / f".books.parquet.{os.getpid()}.partial"
-    mine.write_text("under way")
+    mine.write_text("in progress")
     with dg.DagsterInstance.ephemeral() as instance:
         assert len(list(diagnose(instance, root))) == 3
     assert (folder / "toys" / "toys.inter").read_text() == "the old one"

@@ -145,7 +145,7 @@ def test_a_node_that_is_lost_costs_no_more_than_its_unfinished_batches(
     cluster.remove_node(other, allow_graceful=False)
     assert process.wait(timeout=300) == 0
     assert encoding.published == expected
-    in_flight = 2 * 4 * 4  # encoders, calls that Ray Data has under way at each, pictures of a call
+    in_flight = 2 * 4 * 4  # encoders, calls that Ray Data has in progress at each, pictures of a call
     assert encoding.encoded - len(expected) <= unfinished + in_flight
 
 

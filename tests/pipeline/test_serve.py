@@ -79,7 +79,7 @@ def test_a_port_in_use_is_one_sentence(server: ReportServer, capsys: pytest.Capt
     capsys.readouterr()
     assert serve_reports(server.folder) is None
     said = capsys.readouterr().err
-    assert said.startswith(f"The reports are not served: port {server.server_port} cannot be had (")
+    assert said.startswith(f"The reports are not served: port {server.server_port} is unavailable (")
     assert said.count("\n") == 1
 
 

@@ -68,7 +68,7 @@ class Server(ThreadingHTTPServer):
         self.held = ""
         self.passing = 0  # how many are let through nevertheless
         self.gives_every = 1  # of so many requests one, and says 429 to the others
-        self.at_once: Counter[str] = Counter()  # requests under way, by the host that they name and in all ("")
+        self.at_once: Counter[str] = Counter()  # requests in progress, by the host that they name and in all ("")
         self.most_at_once: Counter[str] = Counter()
         self.lock = threading.Lock()
 

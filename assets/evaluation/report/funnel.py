@@ -26,12 +26,12 @@ def funnel(reviews: Manifest, interactions: Manifest, splits: Manifest) -> list[
     settings = interactions.recipe.settings
     read = core["reviews"]
     rejected = sound["rejected_rows"] + sound["duplicate_rows"]
-    steps = [Step("records in the dump", read + rejected), Step("sound reviews", read, f"{rejected:,} rejected")]
+    steps = [Step("records in the dump", read + rejected), Step("valid reviews", read, f"{rejected:,} rejected")]
     if settings["min_rating"] is not None:
         steps.append(Step("rated well enough", core["after_rating_filter"], f"at least {settings['min_rating']}"))
     return [
         *steps,
-        Step("one a user and item", core["after_deduplication"], "the earliest is kept"),
+        Step("duplicates removed", core["after_deduplication"], "the earliest is kept"),
         Step(
             "in the core",
             core["in_core"],

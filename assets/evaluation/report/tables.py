@@ -66,7 +66,7 @@ def leaderboard_rows(board: pd.DataFrame, stratum: str) -> list[dict[str, Any]]:
 
 
 def skipped(leaderboard: pd.DataFrame) -> list[tuple[str, str]]:
-    """Models that could not be had, and why."""
+    """Models that could not be made, and why."""
     missing = leaderboard[leaderboard["status"] != "ok"]
     return list(zip(missing["model"], missing["status"], strict=True))
 

@@ -1,4 +1,4 @@
-"""The check that warns where not one of the pictures that items name could be had."""
+"""The check that warns where not one of the pictures that items name could be fetched."""
 
 from collections.abc import Sequence
 

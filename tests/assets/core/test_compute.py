@@ -95,7 +95,7 @@ def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch: pytest
 
 
 def test_a_cluster_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"compute is ray, and no cluster can be had at 127\.0\.0\.1:1 "):
+    with pytest.raises(InputError, match=r"compute is ray, and no cluster is reachable at 127\.0\.0\.1:1 "):
         next(on_cluster(Compute(engine="ray", address="127.0.0.1:1"), DataRoot(tmp_path), iter))
 
 
@@ -164,13 +164,13 @@ def test_a_cluster_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     def failing(shares: Shares) -> Iterator[int]:
         yield shares.encoders
-        raise ModelError("image_weights cannot be had")
+        raise ModelError("image_weights are unavailable")
 
     assert list(on_cluster(compute, root, packages)) == ["assets", "models", "storage"]
 
     found = on_cluster(compute, root, failing)
     assert next(found) >= 1
-    with pytest.raises(ModelError, match=r"^image_weights cannot be had$"):
+    with pytest.raises(ModelError, match=r"^image_weights are unavailable$"):
         next(found)
 
     # One machine has one file system: a node that does not see the folder is played.

@@ -183,7 +183,7 @@ UNTESTED = Comparison("bpr", "gated_lightgcn", "lightgcn", "ndcg", 20, 0.2, 0.2,
 
 
 def board() -> list[dict[str, Any]]:
-    """Rows of the gated LightGCN with two seeds, LightGCN with one, and what could not be had."""
+    """Rows of the gated LightGCN with two seeds, LightGCN with one, and what was unavailable."""
     models = {
         "gated_lightgcn": fits_of("gated_lightgcn", {"bpr": [0.2, 0.3]}),
         "lightgcn": fits_of("lightgcn", {"bpr": [0.1]}),

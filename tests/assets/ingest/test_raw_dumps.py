@@ -77,7 +77,7 @@ def test_a_download_shows_its_origin_and_is_not_repeated(tmp_path: Path, site: s
 def test_a_refused_download_fails_in_one_sentence_that_names_dataset_and_setting(tmp_path: Path, site: str) -> None:
     url = f"{site}/none.gz"
     message = (
-        f"Dataset sample: 'reviews' cannot be had: {url} answers 404 File not found; "
+        f"Dataset sample: 'reviews' is unavailable: {url} answers 404 File not found; "
         "name another URL or a local path in its place."
     )
     with pytest.raises(dg.Failure) as caught:

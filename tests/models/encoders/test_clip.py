@@ -160,7 +160,7 @@ def test_broken_pictures_are_left_out_with_one_warning(caplog: pytest.LogCapture
 
 
 def test_a_tag_keeps_the_preprocessing_that_its_weights_were_trained_with(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The weights themselves cannot be had here: only their download and loading are left out."""
+    """The weights themselves are not available here: only their download and loading are left out."""
     monkeypatch.setattr(open_clip, "download_pretrained", lambda config: "file")
     monkeypatch.setattr(open_clip.factory, "download_pretrained", lambda config, **_: "file")
     monkeypatch.setattr(open_clip.factory, "load_checkpoint", lambda *_, **__: None)

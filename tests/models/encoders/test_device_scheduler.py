@@ -66,7 +66,7 @@ def test_a_lane_is_idle_while_it_waits_for_jobs_and_only_then(monkeypatch: pytes
 
     def jobs() -> Iterator[float]:
         yield 0.3  # seconds that the job takes
-        yield 0.0  # asked for while the first is under way or done, and handed over at once
+        yield 0.0  # asked for while the first is in progress or done, and handed over at once
         clock.wait_until_read(7)  # by now the lane has finished both
         clock.seconds += 0.2
         yield 0.0

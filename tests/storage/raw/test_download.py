@@ -765,7 +765,7 @@ class TestObtain:
 
     def test_a_refusal_names_the_setting(self, upstream: Upstream, tmp_path: Path) -> None:
         upstream.script = [Status(404)]
-        with pytest.raises(InputError, match=r"^'reviews' cannot be had: http://127.* answers 404 Not Found; name"):
+        with pytest.raises(InputError, match=r"^'reviews' is unavailable: http://127.* answers 404 Not Found; name"):
             self.obtain(upstream.url, tmp_path)
 
     def test_a_local_file_stays_where_it_is(self, tmp_path: Path) -> None:

@@ -31,8 +31,8 @@ def test_every_step_from_the_dump_to_the_graph_says_what_it_left() -> None:
     core = manifest("interactions", LEFT, min_rating=None, user_core=5, item_core=3)
     assert funnel(REVIEWS, core, SPLITS) == [
         Step("records in the dump", 100),
-        Step("sound reviews", 93, "7 rejected"),
-        Step("one a user and item", 75, "the earliest is kept"),
+        Step("valid reviews", 93, "7 rejected"),
+        Step("duplicates removed", 75, "the earliest is kept"),
         Step("in the core", 60, "at least 5 a user and 3 an item"),
         Step("train: edges of the graph", 48, "held out: 5 for validation, 7 for the test"),
     ]
