@@ -89,7 +89,7 @@ CONSTANTS = {
         56,
         "bytes a train pair: the matrix twice 8, pairs 24, their items and the order 16",
         "counted",
-        "[models/training/trainer.py](../models/trainer.py)",
+        "[models/training/trainer.py](../models/training/trainer.py)",
     ),
     "epochs": Constant(20, "epochs of a training", "assumed", "early stopping decides"),
 }
