@@ -17,7 +17,8 @@ HOME_OF := import os, sys; print(os.path.abspath(os.path.expanduser(sys.argv[1] 
 override export DAGSTER_HOME := $(shell $(PYTHON) -c '$(HOME_OF)' '$(subst ','\'',$(DAGSTER_HOME))')
 # Threads of torch that wait for each other give the core away soon: on a busy machine training is then 8 times faster.
 export GOMP_SPINCOUNT = 1000
-export PYTHONWARNINGS = ignore:Function,ignore:Specifying a partitions_def,ignore:Class,ignore:Parameter
+# Dagster says of its own command line that a later one takes its place.
+export PYTHONWARNINGS = ignore:Function
 
 .PHONY: help run run-all ui doctor restore rollback catch-up variants forget test test-integration test-long lint audit check docs screenshots bench collect clean home
 .DEFAULT_GOAL := help

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster import AutomationCondition
 
+from assets.core.dagster_warnings import no_preview_warnings
 from pipeline.tags import VARIANT
 from storage.catalogue import load_catalogue
 
@@ -64,7 +65,7 @@ follow_changes = (
     & ~UpstreamUnsettled()
     & AutomationCondition.all_deps_blocking_checks_passed()
     & Enabled()
-).with_label("what it is made of has changed, and has settled")
+).with_label("inputs changed and checks passed")
 
 
 def automated(assets: Iterable[Any]) -> list[Any]:
@@ -76,11 +77,12 @@ def automated(assets: Iterable[Any]) -> list[Any]:
     return list(dg.map_asset_specs(follow, list(assets)))
 
 
-automation = dg.AutomationConditionSensorDefinition(
-    "follow_changes",
-    target=dg.AssetSelection.all(),
-    use_user_code_server=True,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    minimum_interval_seconds=30,
-    description="Requests every asset whose inputs have changed, once a dump, for enabled datasets.",
-)
+with no_preview_warnings():
+    automation = dg.AutomationConditionSensorDefinition(
+        "follow_changes",
+        target=dg.AssetSelection.all(),
+        use_user_code_server=True,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=30,
+        description="Requests every asset whose inputs have changed, once a dump, for enabled datasets.",
+    )

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import dagster as dg
 
+from assets.core.dagster_warnings import no_preview_warnings
 from storage.environment import PROJECT_ROOT
 
 
@@ -18,7 +19,8 @@ def linked_to_git(assets: Sequence[Any]) -> Sequence[Any]:
     url = os.environ.get("REC_GIT_URL", "").rstrip("/").removesuffix(".git")
     if not url:
         return assets
-    anchor = dg.AnchorBasedFilePathMapping(PROJECT_ROOT / "pyproject.toml", "pyproject.toml")
     branch = os.environ.get("REC_GIT_BRANCH") or "main"
     platform: Literal["github", "gitlab"] = "github" if "github" in (urlsplit(url).hostname or "") else "gitlab"
-    return dg.link_code_references_to_git(assets, url, branch, anchor, platform=platform)
+    with no_preview_warnings():
+        anchor = dg.AnchorBasedFilePathMapping(PROJECT_ROOT / "pyproject.toml", "pyproject.toml")
+        return dg.link_code_references_to_git(assets, url, branch, anchor, platform=platform)

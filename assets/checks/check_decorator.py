@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets.core.asset_decorator import DATASETS, AssetFunction
 from assets.core.blocking_checks import blocking_checks
+from assets.core.dagster_warnings import no_preview_warnings
 from assets.core.failures import as_failure
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.previous_version import find_previous, record_verdict
@@ -56,13 +57,14 @@ def dataset_check(
         any_order = inspect.Parameter.POSITIONAL_OR_KEYWORD
         own = inspect.Parameter("context", any_order, annotation=dg.AssetCheckExecutionContext)
         check.__signature__ = inspect.Signature([own, *inputs])  # type: ignore[attr-defined]
-        return dg.asset_check(
-            asset=asset,
-            description=description,
-            blocking=blocking,
-            partitions_def=DATASETS,
-            additional_ins=others,
-            required_resource_keys={"catalogue", "data_root", "run_lock"},
-        )(check)
+        with no_preview_warnings():
+            return dg.asset_check(
+                asset=asset,
+                description=description,
+                blocking=blocking,
+                partitions_def=DATASETS,
+                additional_ins=others,
+                required_resource_keys={"catalogue", "data_root", "run_lock"},
+            )(check)
 
     return decorate
