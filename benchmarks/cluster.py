@@ -26,7 +26,7 @@ from benchmarks.slow_server import picture, pictures
 from models.encoders.pixels import cores
 from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import EmbeddingStore
-from storage.images.decoding import decoded
+from storage.images.decoding import decode_picture
 from storage.images.store import Attempt, PictureStore
 
 SHARD = 64  # pictures of a batch and vectors of a shard, so that both ways are seen in steps of one size
@@ -39,7 +39,7 @@ Way = Callable[[DataRoot, PictureStore, list[str]], Iterator[int]]
 def stored(folder: Path, count: int) -> tuple[PictureStore, list[str]]:
     """A store of `count` different pictures, and their keys."""
     store, made = PictureStore(folder), pictures()
-    found = [decoded(picture(number, made), MAX_PIXELS) for number in range(count)]
+    found = [decode_picture(picture(number, made), MAX_PIXELS) for number in range(count)]
     store.publish(
         [
             (Attempt(f"https://a.example/{n}", n, None, "ok", one.width, one.height, one.size, one.sha256), one.content)

@@ -25,7 +25,7 @@ from statistics import median
 from benchmarks.resource_usage import in_own_process
 from storage.images.attempts import Attempts
 from storage.images.client import FetchLimits
-from storage.images.decoding import decoded
+from storage.images.decoding import decode_picture
 from storage.images.fetch import Source, Wanted, fetch_pictures
 from storage.images.store import PictureStore
 from storage.progress import Progress
@@ -43,7 +43,7 @@ def save(url: str, folder: Path, context: ssl.SSLContext) -> str:
     """Fetch a picture over a connection of its own, and give its SHA-256."""
     with urllib.request.urlopen(url, timeout=TIMEOUT_S, context=context) as answer:
         content = answer.read()
-    decoded(content, MAX_PIXELS)
+    decode_picture(content, MAX_PIXELS)
     key = hashlib.sha256(content).hexdigest()
     (folder / key).write_bytes(content)
     return key

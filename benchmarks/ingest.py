@@ -21,7 +21,7 @@ from typing import TypeVar
 import pyarrow.parquet as pq
 
 from assets.core.settings import CoreSettings
-from assets.interactions.core import core_interactions
+from assets.interactions.build_core import core_interactions
 from benchmarks.dump import write_dump
 from benchmarks.resource_usage import in_own_process, resident_mb
 from storage.artifacts.tables import read_coded_reviews, write_table

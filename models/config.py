@@ -39,7 +39,7 @@ class RecommenderConfig(VectorSettings):
     )
 
 
-class DescentSettings(BaseModel):
+class TrainingSettings(BaseModel):
     """How a recommender is trained, whatever the loss and the seed."""
 
     softmax_negatives: Literal["shared", "in_batch", "both"] = Field(
@@ -62,7 +62,7 @@ class DescentSettings(BaseModel):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class TrainerConfig(DescentSettings):
+class TrainerConfig(TrainingSettings):
     """How a recommender is trained."""
 
     loss: Loss = Field(

@@ -13,7 +13,7 @@ import dagster as dg
 import requests
 
 from assets.checks.check_decorator import RESTORABLE
-from pipeline.runs.failure_reason import describe_check, failed_checks, reason_of
+from pipeline.runs.failure_reason import describe_check, find_failed_checks, reason_of
 from pipeline.tags import PARTITION
 
 logger = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def degradations(context: dg.RunStatusSensorContext) -> None:
 
 def of_checks(instance: dg.DagsterInstance, run: dg.DagsterRun) -> Iterator[Alert]:
     """The checks of a run that did not pass, with what they found."""
-    for found in failed_checks(instance, run.run_id):
+    for found in find_failed_checks(instance, run.run_id):
         kind = CHECK_FAILED if found.severity == dg.AssetCheckSeverity.ERROR else DEGRADED
         what = f"{found.check_name} of {found.asset_key.to_user_string()}"
         dataset = found.partition or run.tags.get(PARTITION, "")

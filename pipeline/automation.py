@@ -68,7 +68,7 @@ follow_changes = (
 ).with_label("inputs changed and checks passed")
 
 
-def automated(assets: Iterable[Any]) -> list[Any]:
+def add_automation(assets: Iterable[Any]) -> list[Any]:
     """The assets, those that are made of others with the one condition."""
 
     def follow(spec: dg.AssetSpec) -> dg.AssetSpec:

@@ -25,13 +25,13 @@ from assets.serving import assets as serving
 from assets.serving import checks as serving_checks
 from assets.training import assets as training
 from pipeline.alerts import degradations, run_failures
-from pipeline.automation import automated, automation
+from pipeline.automation import add_automation, automation
 from pipeline.jobs import daily_freshness, fetch_dumps, freshness, monthly_refresh, refresh, weekly_check
 from pipeline.resources import data_root_of, io_manager_of
 from pipeline.runs.doctor import doctor
 from pipeline.runs.run_lock import hold_run_lock
 from pipeline.sensors import new_dumps
-from pipeline.source_links import linked_to_git
+from pipeline.source_links import link_to_git
 from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Catalogue, load_catalogue
 
@@ -40,7 +40,7 @@ def assemble(data_root: DataRoot, catalogue: Catalogue, compute: Compute | None 
     """The project, storing below `data_root`."""
     data_root = replace(data_root, dumps=catalogue.local_files)
     stages = [ingest, interactions, features, graph, training, serving, evaluation, exports]
-    assets = automated(linked_to_git(dg.load_assets_from_modules(stages)))
+    assets = add_automation(link_to_git(dg.load_assets_from_modules(stages)))
     names = {key.path[-1] for asset in assets for key in asset.keys}
     return dg.Definitions(
         assets=assets,

@@ -56,9 +56,9 @@ def new_dumps(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     catalogue = load_catalogue()
     enabled = [name for name in catalogue.enabled if DATASETS.has_partition_key(name)]
     cursor = Cursor.of(context.cursor).next_tick(enabled)
-    requests = list(changed(cursor, catalogue))
+    requests = list(request_changed(cursor, catalogue))
     unknown = sorted(set(catalogue.enabled) - set(enabled))
-    told = f"Asked {', '.join(asked(cursor)) or 'nobody: no dataset is enabled'}."
+    told = f"Asked {', '.join(choose_datasets(cursor)) or 'nobody: no dataset is enabled'}."
     if unknown:
         told += f" New in the catalogue, and known when the code is loaded again: {', '.join(unknown)}."
     return dg.SensorResult(
@@ -66,12 +66,12 @@ def new_dumps(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     )
 
 
-def asked(cursor: Cursor) -> list[str]:
+def choose_datasets(cursor: Cursor) -> list[str]:
     """The datasets that were asked in this tick."""
     return [name for name, seen in cursor.datasets.items() if seen.asked == cursor.tick]
 
 
-def changed(cursor: Cursor, catalogue: Catalogue) -> Iterator[dg.RunRequest]:
+def request_changed(cursor: Cursor, catalogue: Catalogue) -> Iterator[dg.RunRequest]:
     """Ask the datasets whose turn it is, and request a run for each whose sources have changed.
 
     A change back to what was there before is a change, too: so the key of a run counts changes. Where the cursor was

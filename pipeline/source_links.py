@@ -11,7 +11,7 @@ from assets.core.dagster_warnings import no_preview_warnings
 from storage.environment import PROJECT_ROOT
 
 
-def linked_to_git(assets: Sequence[Any]) -> Sequence[Any]:
+def link_to_git(assets: Sequence[Any]) -> Sequence[Any]:
     """The assets, their code references turned into links to `REC_GIT_URL` at `REC_GIT_BRANCH` (main).
 
     Without that URL they are files of this machine, which an editor opens.

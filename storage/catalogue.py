@@ -17,9 +17,9 @@ from typing import Any, Literal
 import pydantic
 import yaml
 
-from storage.environment import PROJECT_ROOT, expanded, path_named
+from storage.environment import PROJECT_ROOT, expand_user, path_named
 from storage.errors import InputError
-from storage.text import shortened
+from storage.text import shorten
 
 SHOWN_CHARACTERS = 80  # of a value, or a name, in a sentence about it
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -63,7 +63,7 @@ class Dataset(pydantic.BaseModel):
             values = value if isinstance(value, list) else [value]
             if found := next((one for one in values if isinstance(one, date)), None):
                 instead = f"as ms since the epoch it is {_milliseconds(found)}"
-                raise ValueError(f"{shortened(str(name), SHOWN_CHARACTERS)} holds {found}, a date; {instead}")
+                raise ValueError(f"{shorten(str(name), SHOWN_CHARACTERS)} holds {found}, a date; {instead}")
         return settings
 
     def source(self, kind: Literal["reviews", "metadata"]) -> str:
@@ -282,7 +282,7 @@ def _read(path: Path) -> dict[str, object]:
         if isinstance(error, _KeyTwiceError):
             mistake = str(error.problem)
         elif isinstance(error, yaml.composer.ComposerError) and error.problem:  # an alias of what is in another file
-            mistake = shortened(error.problem, SHOWN_CHARACTERS)
+            mistake = shorten(error.problem, SHOWN_CHARACTERS)
         raise InputError(f"{path.name}{line}: {mistake}") from None
     datasets = content.get("datasets", ()) if isinstance(content, dict) else content
     if datasets is None:  # the last one was taken out
@@ -318,7 +318,7 @@ def _place(source: str | None, dataset: Dataset, folder: Path) -> str | None:
     source = source.replace("{category}", dataset.name.split("-", 1)[-1])
     if re.match(r"[a-z][a-z0-9+.-]+:", source):
         return source
-    return os.path.normpath(folder / expanded(source))
+    return os.path.normpath(folder / expand_user(source))
 
 
 def _weights(setting: str, value: Setting, folder: Path) -> Setting:

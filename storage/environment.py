@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from storage.errors import InputError
-from storage.text import shortened
+from storage.text import shorten
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 SHOWN_CHARACTERS = 80  # of a path in a sentence about it
@@ -25,10 +25,10 @@ def absolute(given: str) -> Path:
     Raises:
         InputError: it begins with `~` and the name of nobody.
     """
-    return Path(os.path.normpath(Path.cwd() / expanded(given)))
+    return Path(os.path.normpath(Path.cwd() / expand_user(given)))
 
 
-def expanded(given: str) -> Path:
+def expand_user(given: str) -> Path:
     """A path with `~` expanded.
 
     Raises:
@@ -37,5 +37,5 @@ def expanded(given: str) -> Path:
     try:
         return Path(given).expanduser()
     except RuntimeError:
-        shown = shortened(given, SHOWN_CHARACTERS)
+        shown = shorten(given, SHOWN_CHARACTERS)
         raise InputError(f"{shown} begins with the home of a user, and there is no such user") from None

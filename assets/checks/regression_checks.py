@@ -5,7 +5,7 @@ import time
 import dagster as dg
 
 from assets.checks.check_decorator import dataset_check
-from assets.checks.table_checks import passed_if, warned_if
+from assets.checks.table_checks import pass_if, warn_if
 from assets.core.effective_settings import resolve_settings
 from assets.core.settings import RegressionCheckSettings
 from storage.artifacts.data_root import DataRoot, Manifest
@@ -31,7 +31,7 @@ def rows_kept(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetChe
     """Whether a table has about as many rows as before; the first generation has nothing to be compared with."""
     now, before = now_and_before(context, asset)
     rows, least = now.rows or 0, (before.rows or 0) * (1 - regression_settings(context).max_row_drop) if before else 1
-    return passed_if(rows >= least, rows=rows, rows_before=before.rows if before else 0, least=least)
+    return pass_if(rows >= least, rows=rows, rows_before=before.rows if before else 0, least=least)
 
 
 def coverage_kept(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetCheckResult:
@@ -39,7 +39,7 @@ def coverage_kept(context: dg.AssetCheckExecutionContext, asset: str) -> dg.Asse
     now, before = now_and_before(context, asset)
     share, old = covered(now), covered(before) if before else 0.0
     least = max(0.0, old - regression_settings(context).max_coverage_drop)
-    return passed_if(share >= least, share_with_value=share, share_before=old, least=least)
+    return pass_if(share >= least, share_with_value=share, share_before=old, least=least)
 
 
 def covered(embeddings: Manifest) -> float:
@@ -77,7 +77,7 @@ def age_of_report(root: DataRoot, dataset: Dataset) -> dg.AssetCheckResult:
     most = resolve_settings(RegressionCheckSettings, dataset, {})[0].max_age_days
     days = max(0.0, time.time() - root.manifest("report", dataset.name).made_at / 1000) / 86_400
     said = f"the report is {days:.0f} days old; `make catch-up DATASET={dataset.name}` makes what is out of date"
-    return warned_if(
+    return warn_if(
         most is not None and days > most, said=said, age_days=days, max_age_days="none" if most is None else most
     )
 

@@ -17,7 +17,7 @@ from storage.images.statuses import NOBODY_PROMISED, OK
 from storage.raw.rejects import RejectCounts, rejects_of
 
 
-def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.AssetCheckResult:
+def pass_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.AssetCheckResult:
     """A check's verdict with the figures behind it.
 
     Args:
@@ -30,7 +30,7 @@ def passed_if(passed: bool, *, said: str | None = None, **facts: object) -> dg.A
     return dg.AssetCheckResult(passed=bool(passed), description=sentence, metadata=facts)  # type: ignore[arg-type]
 
 
-def warned_if(wrong: bool, *, said: str, quotes_data: bool = False, **facts: object) -> dg.AssetCheckResult:
+def warn_if(wrong: bool, *, said: str, quotes_data: bool = False, **facts: object) -> dg.AssetCheckResult:
     """The verdict of a check that only warns; `said` is as above, and may quote data where that is said."""
     sentence = said if wrong else None
     if sentence and not quotes_data:
@@ -55,7 +55,7 @@ def few_rejects(context: dg.AssetCheckExecutionContext, asset: str) -> dg.AssetC
     rate, most = counts.rate(manifest.rows), manifest.recipe.settings["max_reject_rate"]
     read = manifest.rows + counts.duplicates + counts.rejected
     next_step = "get the file again" if counts.damaged else "mend the file, or set max_reject_rate"
-    return passed_if(
+    return pass_if(
         rate <= most and not counts.damaged,
         said=f"{counts.rejected:,} of {read:,} records could not be used: {counts.in_words()}; see {root.shown(path)}, "
         f"and {next_step}",
@@ -89,7 +89,7 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
     most = manifest.recipe.settings["max_not_read_rate"]
     worst = max(counts.unexpected_by_key.values(), default=0) / max(manifest.rows, 1)
     listed = ", ".join(f"{count:,} {what}" for what, count in sorted(unread.items(), key=lambda found: -found[1]))
-    return warned_if(
+    return warn_if(
         worst > most,
         said=f"values are there and were not read ({listed or 'none'}, of {manifest.rows:,} items); the first of each "
         f"lie in {root.shown(path)}; mend the metadata file, or raise max_not_read_rate where they are of no use",
@@ -102,14 +102,14 @@ def items_read(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
 @dataset_check("items", "Every item stands once in the catalogue.")
 def items_unique(items: pa.Table) -> dg.AssetCheckResult:
     distinct = pc.count_distinct(items["item_id"]).as_py()
-    return passed_if(distinct == len(items), rows=len(items), distinct=distinct)
+    return pass_if(distinct == len(items), rows=len(items), distinct=distinct)
 
 
 @dataset_check("interactions", "Every pair of user and item stands once.")
 def interactions_unique(interactions: pa.Table) -> dg.AssetCheckResult:
     user, item = (interactions[side].to_numpy().astype(np.int64) for side in ("user", "item"))
     found = len(distinct(user * (int(item.max()) + 1) + item))
-    return passed_if(found == len(interactions), rows=len(interactions), distinct=found)
+    return pass_if(found == len(interactions), rows=len(interactions), distinct=found)
 
 
 @dataset_check("interactions", "Every user and every item has as many interactions as the core asks for.")
@@ -117,14 +117,14 @@ def core_holds(context: dg.AssetCheckExecutionContext, interactions: pa.Table) -
     settings = context.resources.data_root.manifest("interactions", context.partition_key).recipe.settings
     least_user, least_item = (int(np.bincount(interactions[side].to_numpy()).min()) for side in ("user", "item"))
     holds = least_user >= settings["user_core"] and least_item >= settings["item_core"]
-    return passed_if(holds, least_of_a_user=least_user, least_of_an_item=least_item)
+    return pass_if(holds, least_of_a_user=least_user, least_of_an_item=least_item)
 
 
 @dataset_check("item_index", "Items are numbered from 0 without gaps, each once.")
 def item_index_dense(item_index: pa.Table) -> dg.AssetCheckResult:
     dense = np.array_equal(item_index["item"].to_numpy(), np.arange(len(item_index)))
     distinct = pc.count_distinct(item_index["item_id"]).as_py()
-    return passed_if(dense and distinct == len(item_index), rows=len(item_index), distinct=distinct)
+    return pass_if(dense and distinct == len(item_index), rows=len(item_index), distinct=distinct)
 
 
 @dataset_check("item_index", "The metadata know the items of the core.")
@@ -168,7 +168,7 @@ def splits_complete(splits: pa.Table, interactions: pa.Table) -> dg.AssetCheckRe
     same = pairs.join(interactions.select(["user", "item"]), ["user", "item"], join_type="inner")
     complete = len(same) == len(pairs) == len(splits) == len(interactions)
     whole = complete and len(sizes) == 3 and bool(sizes.all())
-    return passed_if(whole, train=int(sizes[0]), validation=int(sizes[1]), test=int(sizes[2]))
+    return pass_if(whole, train=int(sizes[0]), validation=int(sizes[1]), test=int(sizes[2]))
 
 
 @dataset_check("splits", "Where a rule divides by time, nothing in a part is later than what a later part begins with.")
@@ -179,9 +179,9 @@ def splits_in_time(
     rule = context.resources.data_root.manifest("splits", context.partition_key).recipe.settings["split"]
     part, time = splits["split"].to_numpy(), interactions["timestamp"].to_numpy()
     if rule not in ("temporal", "leave_one_out"):
-        return passed_if(True, rule=rule, looks_ahead=0)
+        return pass_if(True, rule=rule, looks_ahead=0)
     group = splits["user"].to_numpy() if rule == "leave_one_out" else np.zeros(len(part), dtype=np.int64)
-    return passed_if((ahead := looks_ahead(group, part, time)) == 0, rule=rule, looks_ahead=ahead)
+    return pass_if((ahead := looks_ahead(group, part, time)) == 0, rule=rule, looks_ahead=ahead)
 
 
 def looks_ahead(group: np.ndarray, part: np.ndarray, time: np.ndarray) -> int:
@@ -207,7 +207,7 @@ def graph_of_train_alone(interaction_graph: sp.csr_matrix, splits: pa.Table) -> 
     user, item = (train[side].to_numpy().astype(np.int64) for side in ("user", "item"))
     expected = distinct(user * interaction_graph.shape[1] + item)
     both = int(upper.sum()) * 2 == len(rows)
-    return passed_if(both and np.array_equal(edges, expected), edges=len(edges), train=len(train))
+    return pass_if(both and np.array_equal(edges, expected), edges=len(edges), train=len(train))
 
 
 @dataset_check("item_images", "Of the pictures that items name, some could be fetched.", blocking=False)
@@ -216,7 +216,7 @@ def pictures_found(item_images: pa.Table) -> dg.AssetCheckResult:
     found = pc.sum(pc.equal(named["status"], OK)).as_py() or 0
     statuses = pc.value_counts(named["status"]).to_pylist()
     listed = ", ".join(f"{row['counts']:,} {row['values']}" for row in sorted(statuses, key=lambda row: -row["counts"]))
-    return warned_if(
+    return warn_if(
         not found and len(named) > 0,
         said=f"of the {len(named):,} items that name a picture, none could be fetched ({listed}); docs/embeddings.md "
         f"says what that means, and picture_retry_failed asks for all of them again",
@@ -230,7 +230,7 @@ def no_placeholder(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResul
     manifest = context.resources.data_root.manifest("item_images", context.partition_key)
     found = cast("dict[str, dict[str, object]]", manifest.facts.get("likely_placeholders", {}))
     listed = ", ".join(f"{sha256} of {about['items']:,} items ({about['url']})" for sha256, about in found.items())
-    return warned_if(
+    return warn_if(
         bool(found),
         said=f"these pictures are likely a shop's sign for no picture: {listed}; if so, list them in picture_exclude",
         quotes_data=True,
@@ -244,7 +244,7 @@ def sound_embeddings(embeddings: Embeddings, item_index: pa.Table) -> dg.AssetCh
     aligned = len(norms) == len(item_index)
     sound = np.isfinite(norms).all() and np.array_equal(norms > 0, embeddings.has_value)
     share = float(embeddings.has_value.mean())
-    return passed_if(aligned and sound, rows=len(norms), items=len(item_index), share_with_value=share)
+    return pass_if(aligned and sound, rows=len(norms), items=len(item_index), share_with_value=share)
 
 
 @dataset_check("image_embeddings", "One finite vector an item, zeros where it has no picture.")
@@ -262,4 +262,4 @@ def metrics_in_range(leaderboard: pa.Table) -> dg.AssetCheckResult:
     evaluated = leaderboard.filter(pc.equal(leaderboard["status"], "ok"))
     low, value, high = (evaluated[name].to_numpy() for name in ("ci_low", "value", "ci_high"))
     sound = ((value >= 0) & (value <= 1) & (low <= value + 1e-9) & (value <= high + 1e-9)).all()
-    return passed_if(sound, rows=len(value))
+    return pass_if(sound, rows=len(value))

@@ -13,7 +13,7 @@ from assets.core.asset_context import AssetContext
 from assets.core.asset_result import AssetResult, Product
 from assets.core.blocking_checks import blocking_checks
 from assets.core.code_reference import refer_to_code
-from assets.core.effective_settings import given_in_run, resolve_settings, settings_table
+from assets.core.effective_settings import read_run_config, resolve_settings, settings_table
 from assets.core.failures import as_failure
 from assets.core.retry import retry_temporary_failures
 from assets.core.reuse import find_basis, reuse_artefact
@@ -72,7 +72,7 @@ def dataset_asset(
             started = time.perf_counter()
             with retry_temporary_failures(context), as_failure(context.partition_key, InputError, ModelError):
                 asset_context = _asset_context(context)
-                effective, origins = resolve_settings(type(config), asset_context.dataset, given_in_run(context))
+                effective, origins = resolve_settings(type(config), asset_context.dataset, read_run_config(context))
                 context.add_asset_metadata({"settings": settings_table(effective, origins)})
                 if beside:
                     context.add_asset_metadata(shown_facts(beside(asset_context)))

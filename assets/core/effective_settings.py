@@ -80,7 +80,7 @@ def settings_table(settings: AssetSettings, origins: dict[str, str]) -> dg.Table
     return dg.MetadataValue.table(rows)
 
 
-def given_in_run(context: dg.AssetExecutionContext) -> dict[str, Any]:
+def read_run_config(context: dg.AssetExecutionContext) -> dict[str, Any]:
     """What the run's config says of this asset, without the defaults that Dagster adds."""
     run_config: Any = context.run.run_config
     return run_config.get("ops", {}).get(context.op_execution_context.op_handle.name, {}).get("config", {})

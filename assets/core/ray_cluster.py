@@ -96,16 +96,16 @@ def on_cluster(compute: Compute, root: DataRoot, work: Callable[[Shares], Iterat
     """
     if root.mirror:
         raise InputError("compute is ray and REC_DATA a URL; it must be a folder that all nodes of the cluster share")
-    with connected(compute) as ray:
+    with connect(compute) as ray:
         _require_shared(ray, root)
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         shares = Shares.of(compute, [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes])
-        lead = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here(ray))(_led)
-        with closing(_polled(ray, lead.options(num_returns="streaming").remote(work, shares))) as found:
+        lead = ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=_here(ray))(_lead)
+        with closing(_poll(ray, lead.options(num_returns="streaming").remote(work, shares))) as found:
             yield from found
 
 
-def _led(work: Callable[[Shares], Iterator[T]], shares: Shares) -> Iterator[T]:
+def _lead(work: Callable[[Shares], Iterator[T]], shares: Shares) -> Iterator[T]:
     from ray.data import DataContext
 
     DataContext.get_current().enable_progress_bars = False  # they draw over the log of the run
@@ -113,7 +113,7 @@ def _led(work: Callable[[Shares], Iterator[T]], shares: Shares) -> Iterator[T]:
         yield value
 
 
-def _polled(ray: Any, found: Any) -> Generator[Any, None, None]:
+def _poll(ray: Any, found: Any) -> Generator[Any, None, None]:
     """What a streaming task yields; waits in steps so short that signals act at once."""
     while True:
         while not ray.wait([found], timeout=0)[0]:
@@ -139,7 +139,7 @@ def own_error(error: BaseException) -> Exception | None:
 
 
 @contextmanager
-def connected(compute: Compute) -> Iterator[Any]:
+def connect(compute: Compute) -> Iterator[Any]:
     """Ray, connected; Dagster's signal handlers stay, and all that was begun ends with the block."""
     try:
         import ray

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import dagster as dg
 from pydantic import Field, ValidationInfo, field_validator
 
-from models.config import LOSSES, DescentSettings, Loss, VectorSettings
+from models.config import LOSSES, Loss, TrainingSettings, VectorSettings
 from models.model_spec import MAX_ITEMS, NAMES
 from storage.catalogue import closest_to
 
@@ -169,7 +169,7 @@ class TextEncoderSettings(AssetSettings):
     device: str = Field("auto", description="cpu, cuda, cuda:1, …; auto takes a GPU where there is one.")
 
 
-class LearnedSettings(VectorSettings, DescentSettings, TunedSettings):
+class LearnedSettings(VectorSettings, TrainingSettings, TunedSettings):
     """What every learned model has, and what tuning chooses where neither catalogue nor run config fix it."""
 
     loss: Literal["both", "bpr", "softmax"] = Field(

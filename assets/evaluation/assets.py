@@ -14,7 +14,7 @@ from assets.core.settings import EvaluationSettings, NewItemSettings, RefitSetti
 from assets.evaluation.compute_costs import Costs, headline
 from assets.evaluation.report_address import report_url
 from assets.features.item_pictures import pictures_of
-from assets.interactions.core import user_ids_of
+from assets.interactions.build_core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.serving.model_choice import row_of, row_version
 from models.model_spec import NAMES, PLACING_MODEL
@@ -118,7 +118,7 @@ def new_item_recall(
     chosen model, trained without them: what that finds of them, and what it costs of the others.
     """
     from assets.evaluation.new_item_mixing import mixed_rows
-    from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on, warm_data
+    from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, train_without, warm_data
     from assets.serving.refit import fit_anew, forget_checkpoints
     from assets.training.scorers import scorer_of
     from models.ranking.ranking import matrix_of
@@ -126,7 +126,7 @@ def new_item_recall(
     views = Views(image_embeddings, text_embeddings)
     try:
         cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
-        model = trained_on(cold, placing[PLACING_MODEL].best()[0], views, config.device)
+        model = train_without(cold, placing[PLACING_MODEL].best()[0], views, config.device)
     except InputError as error:  # a dataset that is too small for this is not too small for all else
         return AssetResult(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
     rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))

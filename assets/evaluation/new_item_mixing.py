@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 
-from assets.evaluation.new_items import Cold, Views, placed_vectors
+from assets.evaluation.new_items import Cold, Views, place_vectors
 from assets.evaluation.significance import bootstrap_intervals
 from assets.interactions.splits import TEST, TRAIN
 from assets.serving.recommend import NewItems, Recommending, places_for
@@ -34,7 +34,7 @@ def mixed_rows(cold: Cold, chosen: Scorer, placing: SavedModel, views: Views, se
     tested = np.flatnonzero((np.diff(train.indptr) > 0) & (np.diff(test.indptr) > 0))
     if not len(tested):
         raise InputError("nobody has a test item among those that are not held out")
-    vectors, users = placed_vectors(cold, placing, views), placing.tensors["user_vectors"]
+    vectors, users = place_vectors(cold, placing, views), placing.tensors["user_vectors"]
     known, new = (Vectors(users, part, placing.config["score"]) for part in np.split(vectors, [cold.warm.items]))
     nobody = pa.array([], pa.string())
     relevant = dict(zip(MIXED_METRICS, ((cold.users, _shifted(cold)), (tested, _widened(test, cold))), strict=True))

@@ -14,7 +14,7 @@ from assets.training.held_out import HeldOut
 from assets.training.load_model import weights_of
 from models.config import RecommenderConfig, TrainerConfig
 from models.ranking.ranking import Scorer, Vectors, matrix_of
-from models.recommenders.cold_start import content_neighbours, placed
+from models.recommenders.cold_start import content_neighbours, place_by_content
 from models.recommenders.fusion import Modality
 from models.recommenders.item_models import ItemKnn
 from models.recommenders.propagation import normalised_adjacency
@@ -111,7 +111,7 @@ def _among_warm(cold: Cold, nearest: np.ndarray) -> np.ndarray:
     return np.take_along_axis(found, order, axis=1)
 
 
-def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
+def train_without(cold: Cold, like: SavedModel, views: Views, device: str) -> SavedModel:
     """A model made and trained as `like`, which learns of the warm items alone: no other is even a negative."""
     data = warm_data(cold, views)
     recommender = RecommenderConfig.model_validate(like.config)
@@ -119,9 +119,11 @@ def trained_on(cold: Cold, like: SavedModel, views: Views, device: str) -> Saved
     return fit_one(like.config["model"], recommender, training, data, HeldOut.of(cold.warm, VALIDATION))[0]
 
 
-def placed_vectors(cold: Cold, model: SavedModel, views: Views) -> np.ndarray:
+def place_vectors(cold: Cold, model: SavedModel, views: Views) -> np.ndarray:
     """What `model` makes of the content of all items, float32 [items, dim], the warm ones first."""
-    return placed(RecommenderConfig.model_validate(model.config), weights_of(model), *_content(cold, views)[1])
+    return place_by_content(
+        RecommenderConfig.model_validate(model.config), weights_of(model), *_content(cold, views)[1]
+    )
 
 
 def _content(cold: Cold, views: Views) -> tuple[np.ndarray, tuple[Modality, Modality]]:
@@ -137,7 +139,7 @@ def scorers(cold: Cold, model: SavedModel, views: Views) -> dict[str, Scorer]:
     """
     train = matrix_of(*cold.warm.pairs(TRAIN), cold.warm.users, cold.warm.items)
     every, content = _content(cold, views)
-    vectors = placed_vectors(cold, model, views)[len(cold.kept) :]
+    vectors = place_vectors(cold, model, views)[len(cold.kept) :]
     known = np.unique(cold.warm.pairs(TRAIN)[1]).astype(np.int64)
     new = np.arange(len(cold.kept), len(every))
     likeness = content_neighbours(*content, known, new, NEIGHBOURS)[: len(cold.kept)]

@@ -9,7 +9,7 @@ from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import dataset_asset
 from assets.core.asset_result import AssetResult
 from assets.core.settings import AssetSettings
-from assets.interactions.core import user_ids_of
+from assets.interactions.build_core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from storage.artifacts.releases import SERVED_MODEL, Promoted
 from storage.artifacts.tables import Embeddings

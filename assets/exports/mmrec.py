@@ -58,7 +58,7 @@ def write_mmrec(
     for (features, missed), view in views.items():
         has_value = view.has_value[: len(item_ids)]
         if has_value.any():  # MMRec does without a file that is not there
-            np.save(folder / features, filled(view.matrix[: len(item_ids)], has_value), allow_pickle=False)
+            np.save(folder / features, fill_missing(view.matrix[: len(item_ids)], has_value), allow_pickle=False)
             lacking = np.flatnonzero(~has_value)
             (folder / missed).write_text("".join(f"{number}\n" for number in lacking))
     made_by = {features: view.about for (features, _), view in views.items()}
@@ -66,7 +66,7 @@ def write_mmrec(
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(dataset_config(name), sort_keys=False))
 
 
-def filled(matrix: np.ndarray, has_value: np.ndarray) -> np.ndarray:
+def fill_missing(matrix: np.ndarray, has_value: np.ndarray) -> np.ndarray:
     """The features with the mean of those that there are where there is none: MMRec divides by their lengths.
 
     Args:

@@ -22,7 +22,7 @@ from assets.features.item_pictures import (
     pictures_by_item,
     pictures_of,
     places_of,
-    wanted_pictures,
+    select_pictures,
 )
 from assets.features.ray_embedding import fetch_on_cluster, pictures_on_cluster, texts_on_cluster
 from storage.artifacts.arrays import NearestItems
@@ -58,8 +58,8 @@ def item_images(context: AssetContext, config: PictureSettings, items: pa.Table,
         if context.compute.on_ray:
             fetched = fetch_on_cluster(context, places, source, store.folder, *how)
         else:
-            fetched = fetch_pictures(wanted_pictures(places), source, Attempts(store), *how)
-    by_status = counted(fetched.table["status"])
+            fetched = fetch_pictures(select_pictures(places), source, Attempts(store), *how)
+    by_status = count_values(fetched.table["status"])
     on_progress = ", ".join(
         f"{count:,} {status}" for status, count in sorted(by_status.items(), key=lambda pair: -pair[1])
     )
@@ -105,7 +105,7 @@ def image_embeddings(
     failed = item_images.filter(pc.not_equal(item_images["status"], OK))["status"]
     about = {"encoder": config.image_encoder, "weights": without_folder(config.image_weights)}
     previews = preview_pictures(embedded, item_index["item_id"].to_pylist(), pictures)
-    return embedding_rows(item_index, embedded, about, counted(failed), previews)
+    return embedding_rows(item_index, embedded, about, count_values(failed), previews)
 
 
 @dataset_asset(
@@ -145,7 +145,7 @@ def text_embeddings(
     )
     missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
     about = dict.fromkeys(("encoder", "weights"), without_folder(config.text_encoder))
-    return embedding_rows(item_index, embedded, about, counted(missing), text_looks(embedded, titles))
+    return embedding_rows(item_index, embedded, about, count_values(missing), text_looks(embedded, titles))
 
 
 @dataset_asset(group="features", kinds={"numpy"}, code_version="1", io_manager="arrays", reuse=True)
@@ -170,6 +170,6 @@ def item_graph(
     return AssetResult(NearestItems(**nearest), facts)
 
 
-def counted(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:
+def count_values(values: pa.Array | pa.ChunkedArray) -> dict[str, int]:
     """How often each value stands there."""
     return {row["values"]: row["counts"] for row in pc.value_counts(values).to_pylist()}

@@ -89,13 +89,13 @@ def embed(
 def filling(encode: Callable[[Sequence[str], OnProgress], Encoded]) -> Filling:
     """Fill the store in this process, by what yields batches of (content, float32 [b, d])."""
 
-    def kept(store: EmbeddingStore, batches: Encoded) -> Iterator[int]:
+    def keep_vectors(store: EmbeddingStore, batches: Encoded) -> Iterator[int]:
         for batch, vectors in batches:
             store.add(batch, vectors)
             yield len(batch)
         store.flush()
 
-    return lambda store, new, on_progress: kept(store, encode(new, on_progress))
+    return lambda store, new, on_progress: keep_vectors(store, encode(new, on_progress))
 
 
 def _with_vector(content: pa.ListArray, place: np.ndarray) -> tuple[pa.ListArray, np.ndarray]:

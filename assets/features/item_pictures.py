@@ -24,7 +24,7 @@ def places_of(items: pa.Table, item_index: pa.Table) -> pa.Table:
     return pa.table({"item_id": item_index["item_id"], "pictures": pictures})
 
 
-def wanted_pictures(places: pa.Table) -> Iterator[Wanted]:
+def select_pictures(places: pa.Table) -> Iterator[Wanted]:
     """What `places_of` says, item by item; some at a time are in memory."""
     for start in range(0, len(places), WANTED_ROWS):
         ids, pictures = (column.to_pylist() for column in places.slice(start, WANTED_ROWS).columns)

@@ -21,7 +21,7 @@ from assets.core.ray_cluster import Shares, allow_read_only, on_cluster
 from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
 from assets.features.embed import Filling, OnProgress
 from assets.features.encoders import image_encoder, text_encoder
-from assets.features.item_pictures import wanted_pictures
+from assets.features.item_pictures import select_pictures
 from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import EmbeddingStore, publish_vectors
 from storage.errors import OutOfReachError
@@ -110,7 +110,7 @@ class Fetcher:
     def __call__(self, part: pa.Table) -> Rows:
         attempts = Attempts(PictureStore(self.folder))  # anew, for others have written meanwhile
         progress = Progress("item_images", len(part), "items")
-        wanted = wanted_pictures(part)
+        wanted = select_pictures(part)
         given = (wanted, self.source, attempts, self.limits, progress, self.pictures_per_item, self.again)
         return {"fetched": _objects([fetch_pictures(*given)])}
 

@@ -21,7 +21,7 @@ from assets.core.settings import (
     SplitSettings,
     TuningSettings,
 )
-from assets.interactions.core import core_interactions
+from assets.interactions.build_core import core_interactions
 from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
 from models.model_spec import LEARNED
 from storage.artifacts.tables import CodedReviews
@@ -67,7 +67,7 @@ def outlook(context: AssetContext, interactions: pa.Table, items: pa.Table, ids:
         SINGLE_FITS,
         TEXT,
         TRIAL,
-        expected_seconds,
+        estimate_seconds,
         in_words,
         rates_here,
         shares,
@@ -82,7 +82,7 @@ def outlook(context: AssetContext, interactions: pa.Table, items: pa.Table, ids:
     fits = pairs * config.seeds + SINGLE_FITS
     trials = 0 if search_is_kept(context, search, len(interactions)) else pairs * search.tuning_trials
     work |= {TRIAL: trials * len(interactions), FIT: fits * len(interactions)}
-    seconds = expected_seconds(work, here, pairs * search.tuning_seconds)
+    seconds = estimate_seconds(work, here, pairs * search.tuning_seconds)
     words = in_words(found, seconds, here, len(interactions))
     logger.info(f"{context.dataset.name}: {words}")
     return {**found, "outlook": words}

@@ -63,7 +63,7 @@ def k_core(user: np.ndarray, item: np.ndarray, user_core: int, item_core: int) -
     return (counts[0] > 0)[user] & (counts[1] > 0)[item]
 
 
-def numbered(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
+def number_ids(codes: np.ndarray, ids: pa.Array) -> tuple[np.ndarray, pa.Array]:
     """Number int32 [n] those ids that occur, without gaps and in the order of the ids; and these ids in that order.
 
     Args:

@@ -62,7 +62,7 @@ def _rates_of(made: Manifest) -> Iterator[tuple[str, float]]:
         yield FIT, median(facts["train_s"].values()) / rows
 
 
-def expected_seconds(work: Mapping[str, float], here: Mapping[str, float], search_most: float) -> dict[str, float]:
+def estimate_seconds(work: Mapping[str, float], here: Mapping[str, float], search_most: float) -> dict[str, float]:
     """Seconds by kind of work.
 
     Args:

@@ -63,14 +63,14 @@ def random_split(user: np.ndarray, seed: int) -> np.ndarray:
     count, place = _count_and_place(user, np.random.default_rng(seed).random(len(user)))
     held = np.where(count < 10, 2, count // 5)
     tests = held // 2
-    return _held_out(place, np.where(count < 3, 0, tests), np.where(count < 3, 0, held))
+    return _hold_out(place, np.where(count < 3, 0, tests), np.where(count < 3, 0, held))
 
 
 def ratio_811_split(user: np.ndarray, seed: int) -> np.ndarray:
     """80/10/10 of all interactions at random, whoever they belong to."""
     place = np.random.default_rng(seed).permutation(len(user))
     tenth = len(user) // 10
-    return _held_out(place, tenth, 2 * tenth)
+    return _hold_out(place, tenth, 2 * tenth)
 
 
 def leave_one_out_split(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
@@ -81,7 +81,7 @@ def leave_one_out_split(user: np.ndarray, timestamp: np.ndarray) -> np.ndarray:
     """
     count, place = _count_and_place(user, timestamp)
     from_end = count - 1 - place
-    return _held_out(from_end, np.where(count < 3, 0, 1), np.where(count < 3, 0, 2))
+    return _hold_out(from_end, np.where(count < 3, 0, 1), np.where(count < 3, 0, 2))
 
 
 def temporal_split(timestamp: np.ndarray, points: list[int]) -> np.ndarray:
@@ -107,6 +107,6 @@ def _count_and_place(user: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.
     return count[user], place
 
 
-def _held_out(place: np.ndarray, tests: np.ndarray | int, held: np.ndarray | int) -> np.ndarray:
+def _hold_out(place: np.ndarray, tests: np.ndarray | int, held: np.ndarray | int) -> np.ndarray:
     """The first `tests` places are test, the others below `held` are validation."""
     return np.select([place < tests, place < held], [TEST, VALIDATION], TRAIN).astype(np.int8)

@@ -20,7 +20,7 @@ from assets.core.settings import (
     RefitSettings,
     ServingSettings,
 )
-from assets.interactions.core import user_ids_of
+from assets.interactions.build_core import user_ids_of
 from assets.interactions.splits import Parts
 from assets.serving.model_choice import (
     candidates,
@@ -204,7 +204,7 @@ def recommendations(
     With `explain`, each row says what the items of the history, the pictures and the texts add to its score.
     """
     from assets.serving.ray_recommend import batches_on_cluster
-    from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, placed_items, places_for
+    from assets.serving.recommend import NewItems, Recommending, explainer_of, owned, place_items, places_for
     from assets.training.scorers import scorer_of
     from assets.training.train_set import everything
 
@@ -224,7 +224,7 @@ def recommendations(
     if config.new_items == "mixed":
         if not placing.fits:
             raise InputError(f"new_items is 'mixed', and {placing.skipped}")
-        found = placed_items(placing.main, item_index, image_embeddings, text_embeddings, gone)
+        found = place_items(placing.main, item_index, image_embeddings, text_embeddings, gone)
         new_items = NewItems(*found, most=places_for(config.new_item_share, config.top_k))
     recommending = Recommending(
         seen=has,
@@ -272,14 +272,14 @@ def new_item_scores(
 
     Items are only there if the setting `items` is `all`.
     """
-    from assets.serving.recommend import new_item_batches, placed_items
+    from assets.serving.recommend import new_item_batches, place_items
 
     parts, models = Parts.of(splits), current.models(NEW_ITEM_MODEL)
     if not models.fits:
         return AssetResult(SCHEMAS["new_item_scores"].empty_table(), {"skipped": models.skipped, "new_items": 0})
     item_ids = item_index["item_id"].combine_chunks()
     gone = numbers_of(unavailable_items, item_ids)
-    new, scorer, _ = placed_items(models.main, item_index, image_embeddings, text_embeddings, gone)
+    new, scorer, _ = place_items(models.main, item_index, image_embeddings, text_embeddings, gone)
     users = np.arange(parts.users)
     ids = user_ids_of(interactions), item_ids.take(pa.array(new))
     rows = pa.RecordBatchReader.from_batches(

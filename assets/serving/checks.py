@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.checks.check_decorator import dataset_check
-from assets.checks.table_checks import passed_if, warned_if
-from assets.interactions.core import keys_of, user_ids_of
+from assets.checks.table_checks import pass_if, warn_if
+from assets.interactions.build_core import keys_of, user_ids_of
 from storage.artifacts.releases import show_recommendations
 from storage.raw.availability import BY_LIST
 
@@ -106,7 +106,7 @@ def fit_to_send(
     found = faults_of(recommendations, *ids, has, unavailable_items["item_id"].combine_chunks())
     counts = asdict(found)
     wrong = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in counts.items() if count)
-    return passed_if(
+    return pass_if(
         not any(counts.values()),
         said=f"these lists must not be sent ({wrong}); the lists before go on to be served",
         users=len(ids[0]),
@@ -120,7 +120,7 @@ def listed_items_known(unavailable_items: pa.Table, items: pa.Table, interaction
     listed = unavailable_items.filter(pc.equal(unavailable_items["reason"], BY_LIST))["item_id"].combine_chunks()
     known = pa.concat_arrays([items["item_id"].combine_chunks(), pc.unique(interactions["item_id"])])
     unknown = listed.filter(pc.invert(pc.is_in(listed, value_set=known)))
-    return warned_if(
+    return warn_if(
         bool(len(unknown)),
         said=f"{len(unknown):,} of {len(listed):,} ids in the list of unavailable items are of no item that metadata "
         f"or reviews know, {unknown[0] if len(unknown) else ''} for instance; write them as these do",
@@ -138,11 +138,11 @@ def served_model_stands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
     root, dataset = context.resources.data_root, context.partition_key
     served = str(root.manifest("current", dataset).facts["serves"])
     compared = cast(list[Mapping[str, Any]], root.manifest("leaderboard", dataset).facts["comparisons"])
-    better = beaten_by(served, compared)
+    better = find_better_models(served, compared)
     told = ", ".join(
         f"{name} by {-one['difference']:.4f} ({-one['high']:.4f} to {-one['low']:.4f})" for name, one in better.items()
     )
-    return warned_if(
+    return warn_if(
         bool(better),
         said=f"{served} is served, and beaten on test in NDCG@20 by {told}; set serve to that model, or find out why "
         f"validation says otherwise",
@@ -150,7 +150,7 @@ def served_model_stands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
     )
 
 
-def beaten_by(served: str, compared: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+def find_better_models(served: str, compared: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     """The plain models that beat the served one for certain, with the comparison: its interval is below 0.
 
     Args:

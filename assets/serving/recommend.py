@@ -14,7 +14,7 @@ from assets.training.load_model import load_model, weights_of
 from assets.training.scorers import scorer_of
 from models.config import RecommenderConfig
 from models.ranking.ranking import Ranking, Scorer, Vectors, matrix_of, rank
-from models.recommenders.cold_start import placed
+from models.recommenders.cold_start import place_by_content
 from models.recommenders.explanations import Explainer, ItemExplainer
 from models.recommenders.fusion import Modality
 from models.recommenders.item_models import Ease, ItemKnn
@@ -158,7 +158,7 @@ class Recommending:
         users = np.arange(start, min(start + BLOCK_USERS, self.seen.shape[0]))
         ranking = self.ranking(users)
         is_new = pa.array((ranking.items >= self.seen.shape[1])[ranking.items >= 0])
-        columns = [*ranked_columns(users, ranking, self.user_ids, self.item_ids), is_new]
+        columns = [*make_columns(users, ranking, self.user_ids, self.item_ids), is_new]
         return pa.record_batch([*columns, *self._reasons(users, ranking)], schema=SCHEMAS["recommendations"])
 
     def _reasons(self, users: np.ndarray, ranking: Ranking) -> list[pa.Array]:
@@ -180,7 +180,7 @@ class Recommending:
         return [*because, *(pa.array(part[there], mask=missing) for part in (found.visual, found.textual))]
 
 
-def ranked_columns(users: np.ndarray, ranking: Ranking, user_ids: pa.Array, item_ids: pa.Array) -> list[pa.Array]:
+def make_columns(users: np.ndarray, ranking: Ranking, user_ids: pa.Array, item_ids: pa.Array) -> list[pa.Array]:
     """The columns user_id, rank, item_id and score of a ranking of `users`."""
     there = ranking.items >= 0
     places = np.broadcast_to(np.arange(1, ranking.items.shape[1] + 1, dtype=np.int32), there.shape)
@@ -193,7 +193,7 @@ def ranked_columns(users: np.ndarray, ranking: Ranking, user_ids: pa.Array, item
     ]
 
 
-def placed_items(
+def place_items(
     model: SavedModel,
     item_index: pa.Table,
     image_embeddings: Embeddings,
@@ -213,7 +213,7 @@ def placed_items(
     # A view that training never saw, or saw of one item, which is its centre, says nothing of a new one.
     views = [(matrix, there & (there[core].sum() > 1)) for matrix, there in views]
     visual, textual = (Modality.of(matrix, there, core) for matrix, there in views)
-    vectors = placed(RecommenderConfig.model_validate(model.config), weights_of(model), visual, textual)
+    vectors = place_by_content(RecommenderConfig.model_validate(model.config), weights_of(model), visual, textual)
     wanted = ~core & (views[0][1] | views[1][1])
     wanted[left_out] = False
     new, users, score = np.flatnonzero(wanted), model.tensors["user_vectors"], model.config["score"]
@@ -229,5 +229,5 @@ def new_item_batches(
     nothing = sp.csr_matrix((every, scorer.items), dtype=np.float32)
     for start in range(0, len(users), BLOCK_USERS):
         block = users[start : start + BLOCK_USERS]
-        columns = ranked_columns(block, rank(scorer, block, nothing, top_k), *ids)
+        columns = make_columns(block, rank(scorer, block, nothing, top_k), *ids)
         yield pa.record_batch(columns, schema=SCHEMAS["new_item_scores"])

@@ -12,7 +12,7 @@ from assets.core.settings import RefitSettings
 from assets.training.baselines import COUNTED_SCORERS, arrays_of, counted, popularity_of
 from assets.training.fit_model import fit_by_ray
 from assets.training.fit_one import fit_one, on_processors, train_model
-from assets.training.scorers import packed
+from assets.training.scorers import pack_models
 from models.config import RecommenderConfig, TrainerConfig
 from models.distributed.launching import start_processes
 from models.distributed.sharding import can_be_shared
@@ -32,12 +32,12 @@ def fit_anew(
         data: all interactions, see `assets.training.fit_model.everything`.
     """
     if model in LEARNED:
-        return learned_anew(context, config, model, values, data)
+        return refit_model(context, config, model, values, data)
     started = time.perf_counter()
     if model == "blend":
         parts = [dict(values[part]) for part in ("first", "second")]
         first, second = (fit_anew(context, config, part.pop("model"), part, data)[0] for part in parts)
-        return packed(first, second, values["weight"]), time.perf_counter() - started
+        return pack_models(first, second, values["weight"]), time.perf_counter() - started
     train = matrix_of(data.user, data.item, data.users, data.items)
     if model == "popularity":
         return popularity_of(train), time.perf_counter() - started
@@ -45,7 +45,7 @@ def fit_anew(
     return counted(model, tensors, **values), time.perf_counter() - started
 
 
-def learned_anew(
+def refit_model(
     context: AssetContext, config: RefitSettings, model: str, values: Mapping[str, Any], data: TrainSet
 ) -> tuple[SavedModel, float]:
     """A learned model after as many epochs as validation chose; one that was broken off goes on where it was."""

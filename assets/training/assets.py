@@ -21,9 +21,9 @@ from assets.core.settings import (
 )
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.inputs import inputs_of
-from assets.training.model_config import chosen_version, tuned_values
+from assets.training.model_config import chosen_version, read_tuned_values
 from models.model_spec import BEST_MODEL, COUNTED, LEARNED, ModelSpec
-from models.training.search_spaces import searched_version
+from models.training.search_spaces import hash_spaces
 from storage.artifacts.arrays import NearestItems
 from storage.artifacts.saved_models import SavedModels
 from storage.artifacts.tables import Embeddings
@@ -49,7 +49,7 @@ TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
     reuse=True,
     core_alone=True,
     pool=GPU,
-    outside=lambda config: {"searched": searched_version()},
+    outside=lambda config: {"searched": hash_spaces()},
 )
 def tuning(
     context: AssetContext,
@@ -66,14 +66,14 @@ def tuning(
     like the one before, what was found is kept, as the setting `retune` says.
     """
     from assets.training.held_out import HeldOut
-    from assets.training.retune import found_now, kept_table
+    from assets.training.retune import found_now, keep_settings
     from assets.training.search import pairs, studies
     from assets.training.train_set import train_set
     from models.training.search_spaces import COUNTED_SPACES
 
     parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
     found = found_now(context, parts)
-    before = kept_table(context, config, found)
+    before = keep_settings(context, config, found)
     if isinstance(before, AssetResult):
         logger.info(f"tuning {context.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
         return before
@@ -121,14 +121,14 @@ def popularity(context: AssetContext, config: AssetSettings, splits: pa.Table) -
 def ease(context: AssetContext, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
     from assets.training.baselines import counted_model
 
-    return counted_model(config, splits, tuned_values(tuning, "ease", "none"), "ease")
+    return counted_model(config, splits, read_tuned_values(tuning, "ease", "none"), "ease")
 
 
 @dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
 def item_knn(context: AssetContext, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
     from assets.training.baselines import counted_model
 
-    return counted_model(config, splits, tuned_values(tuning, "item_knn", "none"), "item_knn")
+    return counted_model(config, splits, read_tuned_values(tuning, "item_knn", "none"), "item_knn")
 
 
 @dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))

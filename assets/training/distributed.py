@@ -31,7 +31,7 @@ from assets.interactions.splits import VALIDATION
 from assets.training.fit_one import on_processors, saved_model, train_model
 from assets.training.held_out import HeldOut
 from assets.training.inputs import inputs_of
-from assets.training.model_config import configure_model, tuned_values
+from assets.training.model_config import configure_model, read_tuned_values
 from assets.training.train_set import everything, train_set
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.distributed.launching import TIMEOUT_S, join_processes
@@ -112,12 +112,12 @@ def data_of(task: Task) -> tuple[TrainSet, HeldOut | None]:
     del kinds["tuning"]
     if task.on_everything:
         kinds.pop("interaction_graph", None)
-        return everything(**published(root, task.dataset, kinds)), None
-    parts, data = train_set(**published(root, task.dataset, kinds))
+        return everything(**load_inputs(root, task.dataset, kinds)), None
+    parts, data = train_set(**load_inputs(root, task.dataset, kinds))
     return data, HeldOut.of(parts, VALIDATION)
 
 
-def published(root: DataRoot, dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
+def load_inputs(root: DataRoot, dataset: str, kinds: dict[str, Any]) -> dict[str, Any]:
     """Assets of a dataset by name, each as its type, of one generation.
 
     Raises:
@@ -138,11 +138,11 @@ def by_ray(task: Task, processes: int, compute: Compute) -> dict[str, Any]:
     Raises:
         ModelError, InputError: a worker met it.
     """
-    [facts] = on_cluster(compute, DataRoot(task.root), partial(fitted, task, processes))
+    [facts] = on_cluster(compute, DataRoot(task.root), partial(fit_on_workers, task, processes))
     return facts
 
 
-def fitted(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any]]:
+def fit_on_workers(task: Task, processes: int, shares: Shares) -> Iterator[dict[str, Any]]:
     """What rank 0 of so many workers says in the end."""
     if processes > shares.cpus:
         raise InputError(f"{processes} processes were asked for, and the Ray cluster has {shares.cpus} processors")
@@ -202,8 +202,8 @@ def task_of(given: argparse.Namespace) -> Task:
     root.pull(given.dataset)
     refuse_failed(root, [root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
     settings, _ = resolve_settings(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
-    tuning = published(root, given.dataset, {"tuning": pa.Table})["tuning"]
-    values = tuned_values(tuning, given.model, given.loss)
+    tuning = load_inputs(root, given.dataset, {"tuning": pa.Table})["tuning"]
+    values = read_tuned_values(tuning, given.model, given.loss)
     recommender, training = configure_model(given.model, given.loss, given.seed, settings, values)
     training = on_processors(training)
     return Task(

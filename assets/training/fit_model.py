@@ -14,7 +14,7 @@ from assets.interactions.splits import VALIDATION
 from assets.training.curves import training_curves
 from assets.training.fit_one import fit_one, on_processors, train_model
 from assets.training.held_out import HeldOut
-from assets.training.model_config import configure_model, tuned_values
+from assets.training.model_config import configure_model, read_tuned_values
 from assets.training.train_set import train_set
 from assets.training.warm_start import facts_of_start, known_of, version_before, warm_start
 from models.config import RecommenderConfig, TrainerConfig
@@ -44,7 +44,7 @@ def fit_all(
     plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
     for number, (loss, seed) in enumerate(plan, start=1):
         recommender, training = configure_model(
-            context.asset, loss, seed, config, tuned_values(tuning, context.asset, loss)
+            context.asset, loss, seed, config, read_tuned_values(tuning, context.asset, loss)
         )
         processes = config.processes if can_be_shared(recommender) else 1
         if processes > 1:
@@ -68,7 +68,7 @@ def fit_all(
         seconds[saved.name] = took
     return AssetResult(
         SavedModels(tuple(fits)),
-        shown(fits) | {"train_s": seconds, "train_rows": len(data.user)},
+        describe_fits(fits) | {"train_s": seconds, "train_rows": len(data.user)},
         published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
     )
 
@@ -106,7 +106,7 @@ def fit_by_ray(
     return read_models(Path(facts["path"])).main, facts["seconds"]
 
 
-def shown(fits: list[SavedModel]) -> dict[str, Any]:
+def describe_fits(fits: list[SavedModel]) -> dict[str, Any]:
     """What a person wants to see of the fits of a model."""
     of_each = {
         f"{fact}/{fit.name}": fit.config[fact]

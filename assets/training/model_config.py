@@ -38,7 +38,7 @@ def chosen_version(tuning: pa.Table, model: str) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
 
 
-def tuned_values(tuning: pa.Table, model: str, loss: str) -> dict[str, Any]:
+def read_tuned_values(tuning: pa.Table, model: str, loss: str) -> dict[str, Any]:
     """What the table `tuning` chose for a model under a loss; nothing if it was not tuned."""
     mine = pc.and_(pc.equal(tuning["model"], model), pc.equal(tuning["loss"], loss))
     chosen = tuning.filter(pc.and_(mine, tuning["chosen"]))["values"].to_pylist()

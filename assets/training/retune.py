@@ -55,7 +55,7 @@ def why_searched(found: Mapping[str, Any] | None, now: Mapping[str, Any], retune
     return None
 
 
-def kept_table(context: AssetContext, config: TuningSettings, now: Mapping[str, Any]) -> AssetResult | str:
+def keep_settings(context: AssetContext, config: TuningSettings, now: Mapping[str, Any]) -> AssetResult | str:
     """The table `tuning` as it was, if its settings are kept; else why they are searched anew."""
     last = None if config.force else context.root.find_sound("tuning", context.dataset.name)
     found: Any = last.facts.get("found") if last else None

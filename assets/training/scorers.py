@@ -12,7 +12,7 @@ PACKED = "part_configs"  # of a blend that holds both of its models itself
 SIDES = ("first", "second")
 
 
-def packed(first: SavedModel, second: SavedModel, weight: float) -> SavedModel:
+def pack_models(first: SavedModel, second: SavedModel, weight: float) -> SavedModel:
     """Two models and the weight of the first as one saved model, that scores by itself."""
     parts = dict(zip(SIDES, (first, second), strict=True))
     tensors = {f"{side}.{name}": value for side, part in parts.items() for name, value in part.tensors.items()}
@@ -22,7 +22,7 @@ def packed(first: SavedModel, second: SavedModel, weight: float) -> SavedModel:
     return SavedModel(tensors, config | about | common | {PACKED: {side: part.config for side, part in parts.items()}})
 
 
-def unpacked(model: SavedModel) -> tuple[SavedModel, SavedModel]:
+def unpack_models(model: SavedModel) -> tuple[SavedModel, SavedModel]:
     """The two models that `packed` has put together."""
 
     def part(side: str) -> SavedModel:
@@ -51,7 +51,7 @@ def scorer_of(model: SavedModel, train: sp.csr_matrix, others: Mapping[str, Save
             return ItemKnn(train, sp.csr_matrix(tuple(parts), shape=(train.shape[1],) * 2))
         case "blend":
             if PACKED in config:
-                first, second = unpacked(model)
+                first, second = unpack_models(model)
             else:
                 assert others is not None
                 first = others[config["first"]].main

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from assets.core.asset_context import AssetContext
 from assets.core.settings import ModelSettings
-from assets.interactions.core import keys_of, user_ids_of
+from assets.interactions.build_core import keys_of, user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from assets.training.load_model import weights_of
 from models.config import RecommenderConfig, TrainerConfig

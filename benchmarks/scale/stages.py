@@ -18,7 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from assets.core.settings import CoreSettings
 from assets.features.embed import BLOCK_ITEMS
-from assets.interactions.core import core_interactions
+from assets.interactions.build_core import core_interactions
 from assets.interactions.splits import TEST, TRAIN, Parts, by_pair, random_split
 from assets.training.held_out import HeldOut
 from benchmarks.resource_usage import now, timed

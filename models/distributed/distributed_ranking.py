@@ -11,7 +11,7 @@ from torch import Tensor
 
 from models.distributed.process_group import ProcessGroup
 from models.errors import ModelError
-from models.ranking.ranking import Ranking, Vectors, ranked, tie_order
+from models.ranking.ranking import Ranking, Vectors, rank_block, tie_order
 
 BLOCK_ITEMS = 2**14
 
@@ -51,11 +51,11 @@ def rank_share(
             continue  # the others still wait for what this rank has of the next block
         scorer, order = Vectors(rows, whole.numpy(), vectors.score), tie_rank[block].argsort().argsort()
         try:
-            found = ranked(scorer, numbers, masked_rows[:, block].tocsr(), k, order)
+            found = rank_block(scorer, numbers, masked_rows[:, block].tocsr(), k, order)
         except ModelError as error:
             failure = error
             continue
-        best = _merged(best, found, start, tie_rank, min(k, vectors.items))
+        best = _merge(best, found, start, tie_rank, min(k, vectors.items))
     if group.added("agreement", torch.tensor([float(failure is not None)])).item():
         raise failure or ModelError("another process met a score that is not finite; a lower learning_rate helps")
     return best
@@ -71,7 +71,7 @@ def _rows(columns: np.ndarray, users: np.ndarray, group: ProcessGroup) -> np.nda
     return mine
 
 
-def _merged(best: Ranking, found: Ranking, start: int, tie_rank: Tensor, k: int) -> Ranking:
+def _merge(best: Ranking, found: Ranking, start: int, tie_rank: Tensor, k: int) -> Ranking:
     """The k best of both, `found` being of a block of items that begins with the item `start`."""
     there = found.items >= 0
     items = np.hstack([best.items, np.where(there, found.items + start, -1)])

@@ -17,7 +17,7 @@ from open_clip.transform import PreprocessCfg
 
 from models.device import devices_of
 from models.encoders.device_scheduler import Halving, Lane, through_lanes
-from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decoded
+from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decode_pixels
 from models.encoders.precision import DTYPES, dtype_of
 from models.encoders.weights import UNTRAINED, local_path, require_architecture
 from models.errors import ModelError
@@ -83,7 +83,7 @@ class ImageEncoder:
             The keys of a batch and what the encoder says of their pictures, float32 [b, dimension], not normalised.
         """
         broken = 0
-        pictures = decoded(batches, self.preprocessing, self.workers, self.pinned)
+        pictures = decode_pixels(batches, self.preprocessing, self.workers, self.pinned)
         with closing(pictures), closing(through_lanes(pictures, self.lanes)) as encoded:
             for (batch, vectors), waited in encoded:
                 broken += batch.broken

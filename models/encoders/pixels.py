@@ -126,7 +126,7 @@ def decode(batch: Batch, preprocessing: Preprocessing) -> Decoded:
     return Decoded(keys, pixels[: len(keys)], len(pairs) - len(keys))
 
 
-def decoded(
+def decode_pixels(
     batches: Sequence[Batch], preprocessing: Preprocessing, workers: int, pinned: bool
 ) -> Generator[Decoded, None, None]:
     """Decode batches ahead of the one who asks, in the order given.

@@ -89,7 +89,7 @@ def rank(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_s
     Raises:
         ModelError: a score is no number, or infinite; of −∞ alone an item is left out.
     """
-    return ranked(scorer, users, masked, k, tie_order(scorer.items, tie_seed))
+    return rank_block(scorer, users, masked, k, tie_order(scorer.items, tie_seed))
 
 
 def tie_order(items: int, seed: int) -> Tensor:
@@ -97,7 +97,7 @@ def tie_order(items: int, seed: int) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).permutation(items))
 
 
-def ranked(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_rank: Tensor) -> Ranking:
+def rank_block(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int, tie_rank: Tensor) -> Ranking:
     """As `rank`, with the order of equal scores given: `tie_rank`, a permutation of the items, int64 [items]."""
     items, k = scorer.items, min(k, scorer.items)
     width = max(1, round((items / k) ** 0.5))

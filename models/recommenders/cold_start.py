@@ -14,7 +14,7 @@ from models.recommenders.fusion import Fusion, Modality
 BLOCK_ITEMS = 1024
 
 
-def placed(
+def place_by_content(
     config: RecommenderConfig, weights: Mapping[str, np.ndarray], visual: Modality, textual: Modality
 ) -> np.ndarray:
     """The vectors that items get from what they look like and what is written about them, float32 [n, dim].

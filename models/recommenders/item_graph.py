@@ -61,7 +61,7 @@ def item_graph(nearest: np.ndarray, k: int) -> sp.csr_matrix:
     return _normalised(np.repeat(np.arange(len(chosen)), found.sum(axis=1)), chosen[found], len(chosen))
 
 
-def weighed(visual: sp.csr_matrix, textual: sp.csr_matrix, visual_weight: float) -> sp.csr_matrix:
+def weigh_graphs(visual: sp.csr_matrix, textual: sp.csr_matrix, visual_weight: float) -> sp.csr_matrix:
     """w·S_v + (1 − w)·S_t of two graphs of the same items; float32 CSR with int32 indices."""
     both = (visual * visual_weight + textual * (1 - visual_weight)).tocsr()
     both.eliminate_zeros()

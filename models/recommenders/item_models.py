@@ -75,10 +75,10 @@ def _inverse_gram(train: sp.csr_matrix, regularisation: float) -> np.ndarray:
     if failed:
         raise ModelError(f"EASE has no solution with a regularisation of {regularisation:g}; a larger one helps")
     inverse, _ = invert(factor, lower=True, overwrite_c=True)
-    return _mirrored(inverse.T)
+    return _mirror(inverse.T)
 
 
-def _mirrored(matrix: np.ndarray) -> np.ndarray:
+def _mirror(matrix: np.ndarray) -> np.ndarray:
     """A square C-contiguous matrix whose upper triangle has been copied to the lower one, in place."""
     for start in range(0, len(matrix), BLOCK_ITEMS):
         block, after = slice(start, start + BLOCK_ITEMS), slice(start + BLOCK_ITEMS, None)

@@ -11,10 +11,10 @@ from models.config import RecommenderConfig, TrainerConfig
 from models.device import device_of
 from models.errors import ModelError
 from models.recommenders.fusion import Fusion, Modality
-from models.recommenders.item_graph import item_graph, weighed
+from models.recommenders.item_graph import item_graph, weigh_graphs
 from models.recommenders.mmgcn import Mmgcn
 from models.recommenders.recommender import Recommender, VectorModel
-from models.training.memory import kept_memory
+from models.training.memory import keep_memory
 from models.training.single_process import SINGLE_PROCESS, SingleProcess
 from models.training.trainer import Checkpoint, History, Validate, train
 from models.training.warm_start import WarmStart
@@ -39,7 +39,7 @@ class Content:
         """The items joined to the k nearest by either view, float32 CSR [items, items]."""
         if self.nearest_visual is None or self.nearest_textual is None:
             raise ModelError("item_graph_layers asks for a graph of items, and there is none")
-        return weighed(item_graph(self.nearest_visual, k), item_graph(self.nearest_textual, k), visual_weight)
+        return weigh_graphs(item_graph(self.nearest_visual, k), item_graph(self.nearest_textual, k), visual_weight)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def fit(
     device, threads = device_of(trainer.device), torch.get_num_threads()
     torch.set_num_threads(trainer.threads)
     try:
-        with kept_memory():
+        with keep_memory():
             given = (model, data.user, data.item, trainer, device, validate, on_epoch, checkpoint, group)
             history = train(*given, look_first=start is not None)
     finally:

@@ -16,7 +16,7 @@ USUAL_BYTES = {MMAP_THRESHOLD: 2**25, TRIM_THRESHOLD: 2**26}  # where the thresh
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_memory() -> Iterator[None]:
     """Keep freed memory in the process while this lasts, then give it back; elsewhere than on glibc, do nothing."""
     library = ctypes.CDLL(None) if sys.platform == "linux" else None
     if library is None or not hasattr(library, "mallopt") or not hasattr(library, "malloc_trim"):

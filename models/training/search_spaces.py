@@ -70,7 +70,7 @@ COUNTED_SPACES: dict[str, Space] = {
 }
 
 
-def searched_version() -> str:
+def hash_spaces() -> str:
     """A short hash of all that is searched, and of what the models are: with another one, tuning is out of date."""
     recommender = {name: sorted(kind.fixed.items()) for name, kind in LEARNED.items()}
     spaces = [(model, loss, space_of(model, loss)) for model in LEARNED for loss in BY_LOSS]

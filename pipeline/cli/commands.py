@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pipeline.cli import recover
 from pipeline.cli.instance import initialise, instance_settings, is_in_postgres
 from storage.artifacts.data_root import DataRoot
-from storage.artifacts.variants import figures, find_variants, wanted_variants
+from storage.artifacts.variants import figures, find_variants, select_variants
 from storage.artifacts.variants import forget as forget_variant
 from storage.catalogue import Dataset, load_catalogue
 from storage.environment import PROJECT_ROOT, path_named
@@ -181,7 +181,7 @@ def forget(name: str) -> None:
     root = DataRoot.from_environment()
     try:
         with dataset_lock(root.work, dataset, "of make forget"):
-            for one in wanted_variants(root, dataset, variant or None):
+            for one in select_variants(root, dataset, variant or None):
                 forget_variant(root, one)
                 print(f"{one.key} is deleted.")
     except InputError as error:
@@ -228,11 +228,11 @@ def _failed_checks(name: str) -> list[str]:
     """What the checks say that did not pass in the last run of a dataset, a sentence each."""
     from dagster import DagsterInstance
 
-    from pipeline.runs.failure_reason import failed_checks, last_run, sentence_of
+    from pipeline.runs.failure_reason import find_failed_checks, last_run, sentence_of
 
     with DagsterInstance.get() as instance:
         run_id = last_run(instance, name)
-        checks = failed_checks(instance, run_id) if run_id else []
+        checks = find_failed_checks(instance, run_id) if run_id else []
     return [sentence_of(check) for check in checks]
 
 

@@ -25,13 +25,13 @@ def doctor(_: str) -> None:
 
 def restore(name: str) -> None:
     """Put back the generation before of every table of a dataset that has failed a check."""
-    from storage.artifacts.previous_version import failed_tables, restore_previous
+    from storage.artifacts.previous_version import find_failed_tables, restore_previous
     from storage.files.locks import dataset_lock
 
     root = DataRoot.from_environment()
     try:
         with dataset_lock(root.work, name, "of make restore"):
-            restored = [restore_previous(root, asset, name) for asset in failed_tables(root, name)]
+            restored = [restore_previous(root, asset, name) for asset in find_failed_tables(root, name)]
     except InputError as error:
         raise InputError(f"Dataset {name}: {error}.") from error
     if not restored:

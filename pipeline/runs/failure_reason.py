@@ -32,7 +32,7 @@ def reason_of(instance: dg.DagsterInstance, run_id: str, quoting: bool = True) -
     return None
 
 
-def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
+def find_failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[dg.AssetCheckEvaluation]:
     """The checks of a run that did not pass."""
     entries = instance.all_logs(run_id, DagsterEventType.ASSET_CHECK_EVALUATION)
     checks = [entry.dagster_event.asset_check_evaluation_data for entry in entries if entry.dagster_event]
@@ -70,7 +70,7 @@ def figures_of(check: dg.AssetCheckEvaluation) -> str:
 def _refused(instance: dg.DagsterInstance, run_id: str, quoting: bool) -> str:
     """Which blocking checks a run did not pass, and what to do about it."""
     severe = dg.AssetCheckSeverity.ERROR
-    failed = [check for check in failed_checks(instance, run_id) if check.blocking and check.severity == severe]
+    failed = [check for check in find_failed_checks(instance, run_id) if check.blocking and check.severity == severe]
     found = "; ".join(
         f"{check.asset_key.to_user_string()} has failed its check {check.check_name}: {describe_check(check, quoting)}"
         for check in failed

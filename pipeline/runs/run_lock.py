@@ -13,7 +13,7 @@ from assets.core.effective_settings import resolve_settings
 from assets.core.reuse import IMMATERIAL
 from assets.core.settings import PromotionSettings
 from pipeline.resources import ops_of
-from pipeline.runs.failure_reason import failed_checks, sentence_of
+from pipeline.runs.failure_reason import find_failed_checks, sentence_of
 from pipeline.tags import HEARTBEAT, HOST, PARTITION, PID, RUN, VARIANT, WORK
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.variants import keep_last, register, settings_given
@@ -46,7 +46,7 @@ def hold_run_lock(context: dg.InitResourceContext) -> Iterator[None]:
             if root.variant:
                 begin_variant(root, context.resources.catalogue.dataset(dataset), run, instance)
             yield
-            for check in failed_checks(instance, run.run_id):
+            for check in find_failed_checks(instance, run.run_id):
                 logger.warning(f"{dataset}: {sentence_of(check)}")
                 if root.variant:
                     report_published(root, check, instance)

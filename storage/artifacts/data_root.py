@@ -24,7 +24,7 @@ from storage.files.atomic import publish_bytes, sha256_of
 from storage.files.checksums import add_checksum, verify_checksum
 from storage.files.mirror import Mirror, mirror_at
 from storage.files.remote import is_url
-from storage.text import shortened
+from storage.text import shorten
 
 logger = logging.getLogger(__name__)
 
@@ -222,7 +222,7 @@ class DataRoot:
         parts = PurePosixPath(manifest.path).parts
         of_asset = len(parts) > 1 and parts[0] == manifest.asset and ".." not in parts
         if not of_asset or parts[1].partition(".")[0] != replace(self, variant=manifest.variant).name(manifest.dataset):
-            named = shortened(manifest.path, SHOWN_CHARACTERS)
+            named = shorten(manifest.path, SHOWN_CHARACTERS)
             raise InputError(
                 f"the manifest of {manifest.asset} of {manifest.dataset} names {named!r}, which is not in the place of "
                 f"that asset; materialize {manifest.asset} again"

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.schemas import meaning_of
-from storage.text import shortened
+from storage.text import shorten
 
 ROWS = 8
 LONGEST_TEXT = 80
@@ -84,4 +84,4 @@ def _joined(values: Sequence[object]) -> str:
 
 
 def _cut(text: str) -> str:
-    return shortened(" ".join(text[: 4 * LONGEST_TEXT].split()), LONGEST_TEXT)
+    return shorten(" ".join(text[: 4 * LONGEST_TEXT].split()), LONGEST_TEXT)

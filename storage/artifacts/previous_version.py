@@ -74,7 +74,7 @@ def record_verdict(root: DataRoot, made: Manifest, check: str, passed: bool, che
     return passed_all
 
 
-def failed_tables(root: DataRoot, dataset: str) -> list[str]:
+def find_failed_tables(root: DataRoot, dataset: str) -> list[str]:
     """The assets of a dataset whose table has failed a check, and that have a generation before."""
     root.pull(dataset)
     kept = sorted(root.root.glob(f"*/{dataset}{PREVIOUS}.manifest.json"))

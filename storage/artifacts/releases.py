@@ -157,13 +157,13 @@ def roll_back(root: DataRoot, dataset: str) -> Pointer:
     head = root.find_manifest(CURRENT, dataset, f"/{version}")
     if head is None:
         raise InputError(f"the manifest of release {version} of {CURRENT} is gone")
-    for manifest in filter(None, (head, recommended(root, dataset, version))):
+    for manifest in filter(None, (head, find_recommendations(root, dataset, version))):
         root.artefact(manifest)
         root.write_manifest(manifest)
     return _point(root, release, None, earlier=earlier, withdrawn=[*pointer.withdrawn, pointer.version])
 
 
-def recommended(root: DataRoot, dataset: str, version: str) -> Manifest | None:
+def find_recommendations(root: DataRoot, dataset: str, version: str) -> Manifest | None:
     """The newest recommendations that were made by the models of a release, and have passed their checks."""
     made = [
         one
@@ -194,7 +194,7 @@ def prune(root: DataRoot, dataset: str, keep: int, evaluated: Iterable[str] = ()
     if pointer.earlier != kept[:-1]:  # first, so that it never names what is gone
         _point(root, served, pointer, earlier=kept[:-1], withdrawn=pointer.withdrawn)
     named = {one.path for release in releases for one in release.models.values()}
-    named |= {one.path for version in kept if (one := recommended(root, dataset, version))}
+    named |= {one.path for version in kept if (one := find_recommendations(root, dataset, version))}
     named |= {pointer.recommendations or ""}  # of a release before, until newer ones have passed their check
     named |= {str(release_path(root, dataset, version).relative_to(root.root)) for version in kept}
     assets = {name for release in releases for name in release.models} | {CURRENT, RECOMMENDATIONS, *evaluated}
@@ -213,7 +213,7 @@ def _point(
     root: DataRoot, release: Release, before: Pointer | None, earlier: list[str], withdrawn: list[str]
 ) -> Pointer:
     """Write the pointer; until a release has recommendations of its own, those from `before` are served."""
-    made = recommended(root, release.dataset, release.version)
+    made = find_recommendations(root, release.dataset, release.version)
     pointer = Pointer(
         version=release.version,
         models={name: manifest.path for name, manifest in release.models.items()},

@@ -98,7 +98,7 @@ def forget(root: DataRoot, variant: Variant) -> None:
     remove(own.path(FOLDER, variant.dataset, ".json"))
 
 
-def wanted_variants(root: DataRoot, dataset: str, name: str | None) -> list[Variant]:
+def select_variants(root: DataRoot, dataset: str, name: str | None) -> list[Variant]:
     """The variant of that name, or all of them.
 
     Raises:

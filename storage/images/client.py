@@ -17,11 +17,11 @@ import aiohttp
 from yarl import URL
 
 from storage.http_policy import HEADERS, Retries, retry_after_s
-from storage.images.decoding import Picture, decoded
+from storage.images.decoding import Picture, decode_picture
 from storage.images.host_limits import BusyError, Host
 from storage.images.lookups import Lookups
 from storage.images.statuses import PASSING, RefusedError
-from storage.images.url_policy import is_address, redirected, require_allowed, url_of
+from storage.images.url_policy import follow_redirect, is_address, require_allowed, url_of
 
 MAX_REDIRECTS = 5
 MAX_PAUSES = 20  # of a host, that one URL waits for
@@ -124,9 +124,11 @@ class PictureClient:
                 raise RefusedError("bad_url") from None
 
     async def decode(self, read: Callable[[], bytes]) -> Picture:
-        """What `decoded` says of what `read` gives, both from one of the threads that decode: no content waits."""
+        """Decode what `read` gives, both in one of the decoding threads, so that no content waits."""
         loop, limits = asyncio.get_running_loop(), self._limits
-        return await loop.run_in_executor(self._decoders, lambda: decoded(read(), limits.max_pixels, limits.min_side))
+        return await loop.run_in_executor(
+            self._decoders, lambda: decode_picture(read(), limits.max_pixels, limits.min_side)
+        )
 
     async def _follow(self, place: URL) -> Picture:
         """The picture behind a URL and its redirects; each place is looked at before it is asked."""
@@ -196,7 +198,7 @@ class PictureClient:
         if answer.status != 200:
             await _drain(answer)
             if answer.status in REDIRECTS and "Location" in answer.headers:
-                return redirected(place, answer.headers["Location"])
+                return follow_redirect(place, answer.headers["Location"])
             raise RefusedError(f"http_{answer.status}")
         if (answer.content_length or 0) > self._limits.max_bytes:
             raise RefusedError("too_large", size=answer.content_length)

@@ -43,7 +43,7 @@ def is_too_thin(width: int, height: int) -> bool:
     return max(width, height) > MAX_ASPECT * min(width, height) > 0
 
 
-def decoded(content: bytes, max_pixels: int, min_side: int = 1) -> Picture:
+def decode_picture(content: bytes, max_pixels: int, min_side: int = 1) -> Picture:
     """The picture that `content` is, whatever its sender says that it is; of an animated one, the first frame.
 
     Args:

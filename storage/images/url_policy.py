@@ -80,7 +80,7 @@ def can_be_asked(place: str) -> bool:
     return True
 
 
-def redirected(place: URL, location: str) -> URL:
+def follow_redirect(place: URL, location: str) -> URL:
     """Where a redirect leads: its Location, which may be relative to the URL that was asked, as it stands.
 
     Raises:

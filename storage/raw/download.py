@@ -20,7 +20,7 @@ from storage.files.atomic import publish_bytes, publishing, sha256_of
 from storage.files.checksums import add_checksum
 from storage.http_policy import HEADERS, PASSING_CODES, Retries, retry_after_s, without_secrets
 from storage.progress import Progress
-from storage.raw.partial import Partial, Receipt, State, find_receipt, is_whole, named, receipt_path
+from storage.raw.partial import Partial, Receipt, State, find_receipt, is_whole, name_partial, receipt_path
 
 CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 CHUNK_BYTES = 1 << 16
@@ -129,7 +129,7 @@ class _Fetch:
             except OSError:  # another file system, or one without links
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
-        receipt = Receipt(**known, bytes=self.partial.size, url=named(self.url), sha256=digest)
+        receipt = Receipt(**known, bytes=self.partial.size, url=name_partial(self.url), sha256=digest)
         publish_bytes(receipt_path(self.target), add_checksum(receipt.model_dump_json()))
         self.partial.discard()
         return Download(receipt, fetched=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from storage.limits import MAX_PARTS, MAX_PICTURES, MAX_TEXT_CHARACTERS, MAX_URL_CHARACTERS
 from storage.raw.printed_values import is_printed, read_printed
-from storage.text import clean, is_page_script, is_writable, price_of
+from storage.raw.text_and_prices import clean, is_page_script, is_writable, price_of
 
 LARGEST = 10**40  # number that may be a text
 

@@ -55,7 +55,7 @@ def receipt_path(target: Path) -> Path:
     return target.with_name(f"{target.name}.receipt.json")
 
 
-def named(url: str) -> str:
+def name_partial(url: str) -> str:
     """A URL as a receipt names it: what may be a secret in it counts, and does not stand there."""
     shown = without_secrets(url)
     return url if shown == url else f"{shown}#{hashlib.sha256(url.encode()).hexdigest()[:16]}"
@@ -65,7 +65,7 @@ def find_receipt(target: Path, url: str) -> Receipt | None:
     """The receipt of a file that came from `url` and is still what it was."""
     try:
         receipt = Receipt.model_validate(verify_checksum(receipt_path(target).read_bytes()))
-        unchanged = receipt.url == named(url) and target.stat().st_size == receipt.bytes
+        unchanged = receipt.url == name_partial(url) and target.stat().st_size == receipt.bytes
         return receipt if unchanged and sha256_of(target) == receipt.sha256 else None
     except (OSError, ValueError):
         return None

@@ -8,7 +8,7 @@ from storage.catalogue import Format
 from storage.errors import InputError
 from storage.raw.gzip_reader import Block, read_blocks
 from storage.raw.rejects import Rejects
-from storage.text import shortened
+from storage.text import shorten
 
 LOOKED_AT_BYTES = 1 << 16
 SHOWN_REASONS, SHOWN_CHARACTERS = 3, 60
@@ -69,7 +69,7 @@ def _reason(rejects: Rejects, reason: str, count: int, quoting: bool) -> str:
 def _in_a_sentence(raw: str) -> str:
     """The beginning of a line, without what would break a sentence."""
     visible = "".join(character if character.isprintable() else " " for character in raw[: 4 * SHOWN_CHARACTERS])
-    return shortened(" ".join(visible.split()), SHOWN_CHARACTERS)
+    return shorten(" ".join(visible.split()), SHOWN_CHARACTERS)
 
 
 def _looks_like(path: Path, release: Format) -> str:

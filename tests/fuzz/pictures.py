@@ -15,7 +15,7 @@ from PIL import Image
 from assets.core.inline import inline
 from assets.features.embedding_preview import picture_grid
 from models.encoders.pixels import Preprocessing, picture_of
-from storage.images.decoding import FORMATS, MAX_ASPECT, Picture, decoded
+from storage.images.decoding import FORMATS, MAX_ASPECT, Picture, decode_picture
 from storage.images.statuses import RefusedError
 from tests.fuzz.mutations import mutated
 
@@ -103,7 +103,7 @@ class Pictures:
     def check(self, contents: list[bytes], folder: Path) -> None:
         for content in contents:
             try:
-                picture = decoded(content, MAX_PIXELS)
+                picture = decode_picture(content, MAX_PIXELS)
             except RefusedError as refused:
                 assert refused.status in REFUSALS
                 self.came_of_it[refused.status] += 1

@@ -11,7 +11,7 @@ from yarl import URL
 
 from storage.embeddings.store import publish_shard, read_shards
 from storage.images.statuses import RefusedError
-from storage.images.url_policy import is_on_the_web, redirected, require_allowed, url_of
+from storage.images.url_policy import follow_redirect, is_on_the_web, require_allowed, url_of
 from storage.limits import MAX_URL_CHARACTERS
 from tests.fuzz.mutations import mutated
 
@@ -51,7 +51,7 @@ class Urls:
             place = content.decode(errors="surrogatepass")
             is_on_the_web(place)
             self._assert_sendable(lambda place=place: url_of(place))
-            self._assert_sendable(lambda place=place: redirected(base, place))
+            self._assert_sendable(lambda place=place: follow_redirect(base, place))
 
     def _assert_sendable(self, asked) -> None:
         try:

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from assets.checks.table_checks import graph_of_train_alone, looks_ahead
 from pipeline.cli.stale_assets import out_of_date
-from storage.artifacts.previous_version import failed_tables, find_previous, restore_previous
+from storage.artifacts.previous_version import find_failed_tables, find_previous, restore_previous
 from tests.pipeline.in_process import Pipeline, failures
 
 FEWER = {"raw_reviews": {"sample_users": 150}, "raw_metadata": {"sample_users": 150}}
@@ -46,7 +46,7 @@ def test_a_dump_that_lost_its_rows_stops_at_its_table_and_comes_back(pipeline: P
     assert not result.success
     assert rows_of(pipeline, "reviews") < reviews / 2
     assert rows_of(pipeline, "interactions") == interactions  # nothing was built on it
-    assert failed_tables(pipeline.root, "quick") == ["reviews"]
+    assert find_failed_tables(pipeline.root, "quick") == ["reviews"]
     previous = find_previous(pipeline.root, "reviews", "quick")
     assert previous is not None and previous.rows == reviews
 
@@ -71,7 +71,7 @@ def test_a_dump_that_is_well_again_passes_and_nothing_stays_beside_it(pipeline: 
     assert pipeline.run("quick", "*splits").success
     assert rows_of(pipeline, "reviews") == reviews
     assert previous_files(pipeline) == []
-    assert failed_tables(pipeline.root, "quick") == []
+    assert find_failed_tables(pipeline.root, "quick") == []
 
 
 def test_what_comes_later_than_the_begin_of_a_later_part_looks_ahead() -> None:

@@ -133,7 +133,7 @@ def test_more_processes_than_a_cluster_has_processors_for_are_refused(tmp_path: 
     recipe = {"recommender": RecommenderConfig(), "training": TrainerConfig()}
     task = distributed.Task(root=tmp_path, dataset="sample", model=MODEL, out=tmp_path, **recipe)
     with pytest.raises(InputError, match=r"^4 processes were asked for, and the Ray cluster has 2 processors$"):
-        next(distributed.fitted(task, 4, Shares.of(Compute(), [(2, 0)])))
+        next(distributed.fit_on_workers(task, 4, Shares.of(Compute(), [(2, 0)])))
 
 
 @pytest.mark.ray

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from pipeline.definitions import defs
-from pipeline.source_links import linked_to_git
+from pipeline.source_links import link_to_git
 
 PROJECT = Path(__file__).parents[2]
 
@@ -36,9 +36,9 @@ def test_a_git_host_takes_the_place_of_files(
     assets: list[dg.AssetsDefinition], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("REC_GIT_URL", raising=False)
-    assert linked_to_git(assets) is assets
+    assert link_to_git(assets) is assets
     monkeypatch.setenv("REC_GIT_URL", "https://github.com/some/one.git")
     monkeypatch.setenv("REC_GIT_BRANCH", "next")
-    file, link = references(assets)["splits"], references(list(linked_to_git(assets)))["splits"]
+    file, link = references(assets)["splits"], references(list(link_to_git(assets)))["splits"]
     assert link.url == f"https://github.com/some/one/tree/next/assets/interactions/assets.py#L{file.line_number}"
     assert str(PROJECT) not in link.url

@@ -33,7 +33,7 @@ class Spread:
         return cls(name, len(share), low, median, high)
 
 
-def weighed(items: pd.DataFrame, share: np.ndarray) -> pd.DataFrame:
+def weigh_items(items: pd.DataFrame, share: np.ndarray) -> pd.DataFrame:
     """The items with both views, with a column `share`.
 
     Args:

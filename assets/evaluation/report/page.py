@@ -33,7 +33,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     environment.filters["percent"] = lambda value: f"{value:.1%}"
     fit = findings.gated.best()[0]
     share = fit.tensors["visual_share"]
-    weighed = gate.weighed(findings.items, share)
+    weighed = gate.weigh_items(findings.items, share)
     poor = gate.poor_pictures(weighed, EXTREMES)
     visual, textual = gate.extremes(weighed, EXTREMES)
     chosen = pick_examples(findings, users)
@@ -66,7 +66,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         over_time=history_svg(findings.history),
         variants=findings.variants,
         warm=provenance.warm_starts(findings.lineage),
-        changed=provenance.changed_settings(findings.lineage),
+        changed=provenance.find_changed_settings(findings.lineage),
         settings=list(provenance.all_settings(findings.lineage)),
         packages=provenance.package_versions(),
         lineage=findings.lineage,

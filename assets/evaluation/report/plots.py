@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from assets.evaluation.report.funnel import Step
 from assets.evaluation.report.gate import Spread
 from assets.evaluation.report.tables import Bars
-from storage.text import shortened
+from storage.text import shorten
 
 # Each is drawn as it stands here where a page says nothing, and as the page's variable --plot-NAME where it does.
 COLOURS = {"ink": "#808890", "line": "#c0c4c8", "1": "#2a78d6", "2": "#eb6834", "3": "#1baf7a", "4": "#4a3aa7"}
@@ -149,7 +149,7 @@ def spreads(groups: Sequence[Spread]) -> Markup:
     """The median share of the picture in each group as a dot, between its quartiles."""
 
     def draw(axes: Axes) -> None:
-        names = [f"{shortened(group.name, LABEL_CHARACTERS)} ({group.items:,})" for group in groups]
+        names = [f"{shorten(group.name, LABEL_CHARACTERS)} ({group.items:,})" for group in groups]
         for place, group in enumerate(groups):
             axes.plot([group.low, group.high], [place, place], color=SERIES[0], linewidth=4, alpha=0.4)
             axes.plot(group.median, place, "o", color=SERIES[0])

@@ -51,7 +51,7 @@ def warm_starts(lineage: Sequence[Manifest]) -> WarmStarts:
     return WarmStarts(len(found), fits, sum(one["about_saved_s"] for one in found))
 
 
-def changed_settings(lineage: Sequence[Manifest]) -> list[Changed]:
+def find_changed_settings(lineage: Sequence[Manifest]) -> list[Changed]:
     """The settings that are not at their default, by name."""
     defaults = {name: field.default for kind in ALL_SETTINGS for name, field in kind.model_fields.items()}
     found: dict[tuple[str, str], Changed] = {}

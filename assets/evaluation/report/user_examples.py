@@ -13,7 +13,7 @@ from assets.evaluation.report.findings import SENT, Findings, names_of
 from assets.interactions.splits import TEST, TRAIN, Parts
 from models.ranking.ranking import Scorer, matrix_of, rank
 from models.recommenders.explanations import Explainer, ItemExplainer
-from storage.text import shortened
+from storage.text import shorten
 
 SHOWN_ITEMS = 8
 BECAUSE, TITLE_CHARACTERS = 2, 40
@@ -98,7 +98,7 @@ def reasons(
 
 def rests_on(because: list[str], visual: float, textual: float, score: float) -> str:
     """The titles that a score rests on, and the largest of its parts as a share, where that means anything."""
-    named = "because of " + " and ".join(shortened(title, TITLE_CHARACTERS) for title in because)
+    named = "because of " + " and ".join(shorten(title, TITLE_CHARACTERS) for title in because)
     if because and not visual and not textual:  # a model of IDs alone
         return named
     parts = {"pictures": visual, "texts": textual, "who bought what": score - visual - textual}

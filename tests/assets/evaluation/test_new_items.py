@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from assets.evaluation.new_item_mixing import MIXED_METRICS, SHARES, mixed_rows
-from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, trained_on, warm_data
+from assets.evaluation.new_items import Cold, Views, recall_rows, scorers, train_without, warm_data
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from models.model_spec import LEARNED, PLACING_MODEL
 from models.ranking.ranking import Vectors
@@ -65,11 +65,11 @@ def test_training_never_hears_of_an_item_held_out(loss: str) -> None:
     recommender = {"dim": 4, **LEARNED[PLACING_MODEL].fixed, "loss": loss, "max_epochs": 2, "shared_negatives": 8}
     like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **recommender})
     views = views_of(np.random.default_rng(1))
-    model = trained_on(cold, like, views, "cpu")
+    model = train_without(cold, like, views, "cpu")
     others = views_of(np.random.default_rng(1))
     others.visual.matrix[cold.items] = 7
     others.textual.matrix[cold.items] = -7
-    again = trained_on(cold, like, others, "cpu")
+    again = train_without(cold, like, others, "cpu")
     for name, value in model.tensors.items():
         np.testing.assert_array_equal(again.tensors[name], value)
     assert len(model.tensors["item_vectors"]) == 24
@@ -128,7 +128,7 @@ def test_mixed_lists_find_new_items_and_what_it_costs_is_counted() -> None:
     cold, views = Cold.of(PARTS, 0.2, seed=1), views_of(rng)
     config = {"dim": 4, **LEARNED[PLACING_MODEL].fixed, "loss": "bpr", "max_epochs": 1, "shared_negatives": 8}
     like = SavedModel({}, {"model": PLACING_MODEL, "seed": 0, "score": "dot", "kind": "vectors", **config})
-    placing = trained_on(cold, like, views, "cpu")
+    placing = train_without(cold, like, views, "cpu")
     scores = rng.normal(size=(40, 24)).astype(np.float32)
     chosen = Vectors(scores, np.eye(24, dtype=np.float32))
     rows = {(row["method"], row["metric"]): row for row in mixed_rows(cold, chosen, placing, views, 0)}

@@ -15,7 +15,7 @@ from assets.features.item_pictures import (
     picture_folder,
     pictures_by_item,
     places_of,
-    wanted_pictures,
+    select_pictures,
 )
 from storage.artifacts.data_root import DataRoot
 from storage.catalogue import Dataset
@@ -29,7 +29,7 @@ def table(**columns: Any) -> pa.Table:
 def test_the_items_of_the_index_come_in_its_order_with_their_pictures() -> None:
     items = table(item_id=["C", "A", "B"], image_urls=[[["c"]], [["a1", "a2"], ["b"]], []])
     index = table(item_id=["A", "B", "unknown", "C"])
-    assert list(wanted_pictures(places_of(items, index))) == [
+    assert list(select_pictures(places_of(items, index))) == [
         Wanted("A", [["a1", "a2"], ["b"]]),
         Wanted("B", []),
         Wanted("unknown", None),
@@ -41,7 +41,7 @@ def test_no_item_is_lost_between_blocks_and_chunks() -> None:
     ids = [f"I{number}" for number in range(2 * WANTED_ROWS + 3)]
     half = len(ids) // 2
     parts = [table(item_id=part, image_urls=[[[name]] for name in part]) for part in (ids[half:], ids[:half])]
-    found = list(wanted_pictures(places_of(pa.concat_tables(parts), table(item_id=ids))))
+    found = list(select_pictures(places_of(pa.concat_tables(parts), table(item_id=ids))))
     assert found == [Wanted(item_id, [[item_id]]) for item_id in ids]
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from assets.core.settings import CoreSettings
-from assets.interactions.core import core_interactions
-from assets.interactions.kcore import distinct, first_of_pairs, k_core, numbered
+from assets.interactions.build_core import core_interactions
+from assets.interactions.kcore import distinct, first_of_pairs, k_core, number_ids
 from storage.artifacts.tables import CodedReviews
 from storage.errors import InputError
 
@@ -68,7 +68,7 @@ def test_of_each_pair_the_earliest_row_stays_and_the_first_of_equals(rows):
 @given(names=st.lists(st.sampled_from(["b", "a", "B", "10", "9", "\u00e9"]), min_size=1))
 def test_numbers_follow_the_order_of_the_ids_that_occur(names):
     ids = ["unused", *dict.fromkeys(names)]
-    number, kept = numbered(np.array([ids.index(name) for name in names]), pa.array(ids))
+    number, kept = number_ids(np.array([ids.index(name) for name in names]), pa.array(ids))
     assert kept.to_pylist() == sorted(set(names), key=str.encode)
     assert [kept[int(n)].as_py() for n in number] == names
 

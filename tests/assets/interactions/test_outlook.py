@@ -13,7 +13,7 @@ from assets.interactions.outlook import (
     PICTURE,
     TEXT,
     TRIAL,
-    expected_seconds,
+    estimate_seconds,
     in_words,
     rates_here,
     shares,
@@ -60,7 +60,7 @@ def test_rates_are_the_medians_of_what_was_measured_here(tmp_path: Path) -> None
 def test_seconds_come_from_rates_here_and_a_search_ends_by_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     work = {PICTURE: 227, IMAGE: 100, TEXT: 154, TRIAL: 1e6, FIT: 1000}
-    found = expected_seconds(work, {IMAGE: 0.1, FIT: 0.003}, search_most=60)
+    found = estimate_seconds(work, {IMAGE: 0.1, FIT: 0.003}, search_most=60)
     assert found == pytest.approx({PICTURE: 1, IMAGE: 10, TEXT: 1, TRIAL: 60, FIT: 3})
 
 

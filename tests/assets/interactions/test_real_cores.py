@@ -3,7 +3,7 @@
 import pytest
 
 from assets.core.settings import CoreSettings
-from assets.interactions.core import core_interactions
+from assets.interactions.build_core import core_interactions
 from storage.artifacts.tables import read_coded_reviews, write_table
 from storage.raw.amazon import read_reviews
 from storage.raw.rejects import Rejects

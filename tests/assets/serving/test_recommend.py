@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assets.serving import recommend
-from assets.serving.recommend import NewItems, Recommending, explainer_of, new_item_batches, placed_items
+from assets.serving.recommend import NewItems, Recommending, explainer_of, new_item_batches, place_items
 from assets.training.baselines import arrays_of
 from assets.training.load_model import weights_of
 from models.config import RecommenderConfig
@@ -116,10 +116,10 @@ def test_a_view_that_training_could_not_learn_from_places_nothing(core_pictures:
     weights = {f"weights.{name}": value.numpy() for name, value in new_model(config, data, seed=0).state_dict().items()}
     model = SavedModel({"user_vectors": np.ones((2, 4), np.float32), **weights}, config.model_dump())
     index = pa.table({"item_id": list("abcdefg"), "in_core": [True] * 4 + [False] * 3})
-    new, scorer, known = placed_items(model, index, *views, np.empty(0, np.int64))
+    new, scorer, known = place_items(model, index, *views, np.empty(0, np.int64))
     assert new.tolist() == ([4, 5] if core_pictures > 1 else [5])
     assert (scorer.items, known.items) == (len(new), 4)
-    assert placed_items(model, index, *views, np.array([5]))[0].tolist() == ([4] if core_pictures > 1 else [])
+    assert place_items(model, index, *views, np.array([5]))[0].tolist() == ([4] if core_pictures > 1 else [])
 
 
 def ranked_by(scores: list[list[float]]) -> Vectors:

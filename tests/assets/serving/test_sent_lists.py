@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from assets.serving.checks import Faults, beaten_by, faults_of
+from assets.serving.checks import Faults, faults_of, find_better_models
 
 USERS, ITEMS = pa.array(["ann", "ben", "cy"]), pa.array(["a", "b", "c", "d", "new"])  # "new" is of no core
 HAS = np.array([[0, 0], [0, 1], [1, 2], [2, 0], [2, 1], [2, 2], [2, 3]])  # cy has all
@@ -59,4 +59,4 @@ COMPARED = {"standing": "open", "model": "ease", "against": "popularity", "metri
 def test_a_plain_model_beats_the_served_one_where_the_whole_interval_says_so(
     changed: dict[str, object], beaten: bool
 ) -> None:
-    assert bool(beaten_by("ease", [COMPARED | changed])) == beaten
+    assert bool(find_better_models("ease", [COMPARED | changed])) == beaten

@@ -15,7 +15,7 @@ from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
 from assets.training.baselines import blend_of, counted_fit, counted_model, make_result, popular, popularity_of
 from assets.training.held_out import HeldOut
-from assets.training.scorers import packed, scorer_of
+from assets.training.scorers import pack_models, scorer_of
 from models.ranking.ranking import Scorer, matrix_of
 from models.recommenders.item_models import Ease, ItemKnn
 from storage.artifacts.saved_models import SavedModel, SavedModels, read_models, write_models
@@ -270,7 +270,7 @@ def test_a_blend_that_is_served_holds_both_of_its_models_itself(tmp_path: Path) 
     held_out = HeldOut(train, train, matrix_of(user, (item + 1) % 9, 30, 9), np.unique(user))
     first = counted_fit("ease", held_out, {"regularisation": 3.0})
     second = vectors_of("lightgcn", "softmax", 0, scores.tolist())
-    served = reread(tmp_path, SavedModels((packed(first, second, 0.3),))).main
+    served = reread(tmp_path, SavedModels((pack_models(first, second, 0.3),))).main
     found, by_ease = scores_of(scorer_of(served, train), 30), scores_of(Ease.fit(train, 3.0), 30)
     some = held_out.users
     expected = 0.3 * z_scores(by_ease[some]) + 0.7 * z_scores(scores[some])

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from assets.core.settings import LearnedSettings, ModelSettings
-from assets.training.model_config import configure_model, free_space, tuned_values
+from assets.training.model_config import configure_model, free_space, read_tuned_values
 from models.model_spec import LEARNED
 from models.training.search_spaces import Between, OneOf
 from storage.schemas import SCHEMAS
@@ -117,12 +117,12 @@ def test_tuned_values_are_those_of_the_chosen_trial_of_the_model_under_the_loss(
         ("bpr_mf", "bpr", {"l2": 0.5}, True),
         ("ease", "none", {"regularisation": 800.0}, True),
     )
-    assert tuned_values(table, "lightgcn", "bpr") == {"layers": 3, "score": "cosine"}
-    assert tuned_values(table, "lightgcn", "softmax") == {"layers": 2}
-    assert tuned_values(table, "bpr_mf", "bpr") == {"l2": 0.5}
-    assert tuned_values(table, "ease", "none") == {"regularisation": 800.0}
+    assert read_tuned_values(table, "lightgcn", "bpr") == {"layers": 3, "score": "cosine"}
+    assert read_tuned_values(table, "lightgcn", "softmax") == {"layers": 2}
+    assert read_tuned_values(table, "bpr_mf", "bpr") == {"l2": 0.5}
+    assert read_tuned_values(table, "ease", "none") == {"regularisation": 800.0}
 
 
 def test_what_was_not_tuned_has_no_tuned_values() -> None:
-    assert tuned_values(tuning(), "lightgcn", "bpr") == {}
-    assert tuned_values(tuning(("lightgcn", "softmax", {"layers": 2}, True)), "lightgcn", "bpr") == {}
+    assert read_tuned_values(tuning(), "lightgcn", "bpr") == {}
+    assert read_tuned_values(tuning(("lightgcn", "softmax", {"layers": 2}, True)), "lightgcn", "bpr") == {}

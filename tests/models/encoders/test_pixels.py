@@ -19,7 +19,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image, ImageOps
 from torchvision.transforms import Compose, Resize, ToTensor
 
-from models.encoders.pixels import Preprocessing, decoded, picture_of
+from models.encoders.pixels import Preprocessing, decode_pixels, picture_of
 from models.errors import ModelError
 from tests.models.photos import SOME, batches_of, centred_cosine, enlarged, photos, plain
 from tests.models.workers import signed, take_over_after
@@ -142,7 +142,7 @@ def test_real_photos_lose_nothing_that_matters_and_a_thumbnail_would(shared_data
 @pytest.mark.process
 def test_threads_of_this_process_begin_and_workers_take_over(monkeypatch: pytest.MonkeyPatch) -> None:
     take_over_after(2, monkeypatch)
-    found = list(decoded([signed] * 9, preprocessing(), 2, pinned=False))
+    found = list(decode_pixels([signed] * 9, preprocessing(), 2, pinned=False))
     here = [batch.keys == [str(os.getpid())] for batch in found]
     # Two ahead of each of two threads, and one more for the one that was given; two had been when it was asked again.
     assert here == [True] * 5 + [False] * 4
@@ -152,9 +152,9 @@ def test_threads_of_this_process_begin_and_workers_take_over(monkeypatch: pytest
 def test_workers_decode_what_this_process_does_in_the_same_order(monkeypatch: pytest.MonkeyPatch) -> None:
     shades = {f"#{shade:02x}{255 - shade:02x}20": b"" for shade in range(0, 250, 10)}
     batches = batches_of({shade: plain(shade) for shade in shades}, 4)
-    here = list(decoded(batches, preprocessing(), 2, pinned=False))
+    here = list(decode_pixels(batches, preprocessing(), 2, pinned=False))
     take_over_after(2, monkeypatch)
-    beside = list(decoded(batches, preprocessing(), 2, pinned=False))
+    beside = list(decode_pixels(batches, preprocessing(), 2, pinned=False))
     assert [batch.keys for batch in beside] == [batch.keys for batch in here]
     assert list(itertools.chain(*(batch.keys for batch in here))) == list(shades)
     assert all(torch.equal(one.pixels, other.pixels) for one, other in zip(here, beside, strict=True))
@@ -165,7 +165,7 @@ def test_workers_decode_what_this_process_does_in_the_same_order(monkeypatch: py
 def test_bytes_that_are_no_picture_are_left_out_and_counted() -> None:
     whole = saved(Image.effect_noise((300, 300), 90), "PNG")
     contents = {"no": b"no picture", "red": plain("red"), "half": whole[: len(whole) // 2]}
-    [batch] = decoded(batches_of(contents, 3), preprocessing(), 1, pinned=False)
+    [batch] = decode_pixels(batches_of(contents, 3), preprocessing(), 1, pinned=False)
     assert (batch.keys, batch.broken, len(batch.pixels)) == (["red"], 2, 1)
 
 
@@ -174,7 +174,7 @@ def test_bytes_that_are_no_picture_are_left_out_and_counted() -> None:
 def test_what_reading_a_batch_raises_is_raised_here(monkeypatch: pytest.MonkeyPatch, here: int) -> None:
     take_over_after(here, monkeypatch)
     batches = [*batches_of({"red": plain("red")}, 1), partial(Path.read_bytes, Path("/nowhere/at/all"))]
-    found = decoded(batches, preprocessing(), 1, pinned=False)
+    found = decode_pixels(batches, preprocessing(), 1, pinned=False)
     assert next(found).keys == ["red"]
     with pytest.raises(FileNotFoundError, match="'/nowhere/at/all'"):
         next(found)
@@ -185,7 +185,7 @@ def test_a_worker_that_is_killed_is_one_sentence(monkeypatch: pytest.MonkeyPatch
     take_over_after(0, monkeypatch)
     killed = partial(signal.raise_signal, signal.SIGKILL)
     with pytest.raises(ModelError, match=r"decoding pictures broke off .* fewer image_workers or a smaller"):
-        list(decoded([killed], preprocessing(), 1, pinned=False))
+        list(decode_pixels([killed], preprocessing(), 1, pinned=False))
 
 
 @pytest.mark.long

@@ -8,7 +8,7 @@ import pytest
 from models.config import RecommenderConfig
 from models.errors import ModelError
 from models.model_spec import LEARNED, PLACING_MODEL
-from models.recommenders.cold_start import content_neighbours, placed
+from models.recommenders.cold_start import content_neighbours, place_by_content
 from models.recommenders.fusion import Modality
 from models.recommenders.propagation import normalised_adjacency
 from models.recommenders.recommender import Recommender
@@ -44,7 +44,7 @@ def views() -> tuple[Modality, Modality]:
 
 def test_items_that_are_known_are_placed_where_training_has_them() -> None:
     model, weights = trained()
-    found = placed(config(), weights, *views())
+    found = place_by_content(config(), weights, *views())
     np.testing.assert_allclose(found[:KNOWN], model.layer_0()[1].detach().numpy(), atol=1e-6)
     # Items 4 and 5 have no edges: there propagation leaves the direction alone.
     np.testing.assert_allclose(found[4:KNOWN] / 3, model.vectors()[1][4:], atol=1e-6)
@@ -52,7 +52,7 @@ def test_items_that_are_known_are_placed_where_training_has_them() -> None:
 
 def test_a_new_item_is_moved_by_the_centre_of_the_known_ones() -> None:
     _, weights = trained()
-    found = placed(config(), weights, *views())
+    found = place_by_content(config(), weights, *views())
     moved = PICTURES[8] - PICTURES[:KNOWN][HAS_PICTURE[:KNOWN]].mean(axis=0)  # item 8 has a picture alone
     wanted = weights["fusion.project_visual.weight"] @ (moved / np.linalg.norm(moved))
     np.testing.assert_allclose(found[8], wanted, atol=1e-6)
@@ -60,7 +60,7 @@ def test_a_new_item_is_moved_by_the_centre_of_the_known_ones() -> None:
 
 def test_a_model_whose_items_have_ids_places_nothing() -> None:
     with pytest.raises(ModelError, match="use_id"):
-        placed(config(use_id=True), {}, *views())
+        place_by_content(config(use_id=True), {}, *views())
 
 
 def test_likeness_is_the_cosine_to_the_nearest_known_items_of_both_views() -> None:

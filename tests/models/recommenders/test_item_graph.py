@@ -11,7 +11,13 @@ from torch import Tensor
 
 from models.ranking.ranking import top_k
 from models.recommenders import item_graph as module
-from models.recommenders.item_graph import approximate_neighbours, exact_neighbours, item_graph, nearest_items, weighed
+from models.recommenders.item_graph import (
+    approximate_neighbours,
+    exact_neighbours,
+    item_graph,
+    nearest_items,
+    weigh_graphs,
+)
 
 
 def slow_graph(matrix: np.ndarray, has_value: np.ndarray, k: int) -> np.ndarray:
@@ -140,7 +146,7 @@ def test_two_views_are_weighed_in_one_graph() -> None:
     visual = item_graph(np.array([[1], [0], [-1]]), 1)
     textual = item_graph(np.array([[-1], [2], [1]]), 1)
     expected = np.array([[0, 0.3, 0], [0.3, 0, 0.7], [0, 0.7, 0]])
-    found = weighed(visual, textual, 0.3)
+    found = weigh_graphs(visual, textual, 0.3)
     np.testing.assert_allclose(found.toarray(), expected, rtol=1e-6)
     assert (found.dtype, found.indices.dtype) == (np.float32, np.int32)
-    assert weighed(visual, textual, 1).nnz == 2
+    assert weigh_graphs(visual, textual, 1).nnz == 2

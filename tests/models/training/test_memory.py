@@ -14,7 +14,7 @@ import torch
 from models.config import RecommenderConfig, TrainerConfig
 from models.recommenders.propagation import normalised_adjacency
 from models.training import build_and_fit
-from models.training.memory import MMAP_THRESHOLD, kept_memory
+from models.training.memory import MMAP_THRESHOLD, keep_memory
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")]
 
@@ -44,7 +44,7 @@ def resident_bytes() -> int:
 
 def given_back() -> int:
     """Bytes that go back to the system when 320 MiB were used."""
-    with kept_memory():
+    with keep_memory():
         arrays = [torch.ones(4 * 2**20) for _ in range(20)]
         held = resident_bytes()
         del arrays

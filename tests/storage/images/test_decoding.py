@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from storage.images.decoding import decoded
+from storage.images.decoding import decode_picture
 from storage.images.statuses import RefusedError
 
 NOISE = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -59,7 +59,7 @@ PICTURES = {
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_pictures_of_every_usual_kind_are_usable_at_the_size_that_the_file_says(kind: str) -> None:
-    picture = decoded(PICTURES[kind], 64 * 48)
+    picture = decode_picture(PICTURES[kind], 64 * 48)
     assert (picture.width, picture.height, picture.content) == (64, 48, PICTURES[kind])
 
 
@@ -68,15 +68,15 @@ def test_pictures_of_every_usual_kind_are_usable_at_the_size_that_the_file_says(
 def test_a_truncated_picture_is_none(kind: str, share: float) -> None:
     content = PICTURES[kind]
     with pytest.raises(RefusedError, match="undecodable"):
-        decoded(content[: int(len(content) * share)], 10_000)
+        decode_picture(content[: int(len(content) * share)], 10_000)
 
 
 def test_of_an_animated_picture_the_first_frame_counts() -> None:
     content = PICTURES["animated gif"]
     second = content.index(b"\x21\xf9\x04", content.index(b"\x21\xf9\x04") + 1)
-    assert decoded(content[:second] + b";", 10_000).width == 64
+    assert decode_picture(content[:second] + b";", 10_000).width == 64
     with pytest.raises(RefusedError, match="undecodable"):
-        decoded(content[: second // 2], 10_000)
+        decode_picture(content[: second // 2], 10_000)
 
 
 def bomb(width: int, height: int) -> bytes:
@@ -92,14 +92,14 @@ def bomb(width: int, height: int) -> bytes:
 @pytest.mark.parametrize("size", [(101, 100), (5_000, 5_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
 def test_a_picture_of_too_many_pixels_is_refused_before_one_is_decoded(size: tuple[int, int]) -> None:
     with pytest.raises(RefusedError, match="too_many_pixels"):
-        decoded(bomb(*size), 10_000)
+        decode_picture(bomb(*size), 10_000)
 
 
 def test_the_limit_is_the_last_size_that_passes() -> None:
     content = saved(Image.new("L", (100, 100)), "PNG")
-    assert decoded(content, 10_000).width == 100
+    assert decode_picture(content, 10_000).width == 100
     with pytest.raises(RefusedError) as refused:
-        decoded(content, 9_999)
+        decode_picture(content, 9_999)
     assert (refused.value.width, refused.value.height) == (100, 100)
 
 
@@ -107,10 +107,10 @@ def test_the_limit_is_the_last_size_that_passes() -> None:
 def test_a_picture_of_a_few_pixels_stands_for_none(size: tuple[int, int], usable: bool) -> None:
     content = saved(Image.new("P", size), "GIF")
     if usable:
-        assert decoded(content, 10_000, min_side=16).width == 16
+        assert decode_picture(content, 10_000, min_side=16).width == 16
         return
     with pytest.raises(RefusedError, match="too_small") as refused:
-        decoded(content, 10_000, min_side=16)
+        decode_picture(content, 10_000, min_side=16)
     assert (refused.value.width, refused.value.height) == size
 
 
@@ -118,7 +118,7 @@ def test_a_png_whose_text_is_longer_than_pillow_reads_says_so() -> None:
     text = PngInfo()
     text.add_text("Comment", "x" * 2_000_000, zip=True)
     with pytest.raises(RefusedError, match="png_text_too_long"):
-        decoded(saved(noise(), "PNG", pnginfo=text), 10_000)
+        decode_picture(saved(noise(), "PNG", pnginfo=text), 10_000)
 
 
 def scans(count: int) -> bytes:
@@ -129,9 +129,9 @@ def scans(count: int) -> bytes:
 
 
 def test_a_jpeg_of_endless_scans_is_refused() -> None:
-    assert decoded(scans(3), 10_000).width == 64
+    assert decode_picture(scans(3), 10_000).width == 64
     with pytest.raises(RefusedError, match="undecodable"):
-        decoded(scans(600), 10_000)
+        decode_picture(scans(600), 10_000)
 
 
 @pytest.mark.parametrize(
@@ -150,4 +150,4 @@ def test_a_jpeg_of_endless_scans_is_refused() -> None:
 )
 def test_what_is_no_picture_of_a_usual_kind_is_undecodable(content: bytes) -> None:
     with pytest.raises(RefusedError, match="undecodable"):
-        decoded(content, 10_000)
+        decode_picture(content, 10_000)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.JpegImagePlugin import JpegImageFile
 
-from storage.images.decoding import FULL_SCANS, MAX_ASPECT, decoded
+from storage.images.decoding import FULL_SCANS, MAX_ASPECT, decode_picture
 from storage.images.statuses import RefusedError
 from tests.storage.picture_server import LIMITS, fetch, statuses, wanted
 
@@ -24,10 +24,10 @@ def test_a_picture_that_is_a_mere_line_is_too_thin(turned: bool) -> None:
     for short, long, usable in ((1, MAX_ASPECT, True), (1, MAX_ASPECT + 1, False), (4, 4 * MAX_ASPECT + 1, False)):
         content = png(*(short, long)[:: -1 if turned else 1])
         if usable:
-            assert {decoded(content, 10_000).width, decoded(content, 10_000).height} == {short, long}
+            assert {decode_picture(content, 10_000).width, decode_picture(content, 10_000).height} == {short, long}
         else:
             with pytest.raises(RefusedError, match="too_thin") as refused:
-                decoded(content, 10_000)
+                decode_picture(content, 10_000)
             assert {refused.value.width, refused.value.height} == {short, long}
 
 
@@ -50,7 +50,7 @@ def scans(side: int, more: int) -> bytes:
 def test_a_large_progressive_jpeg_is_usable_at_the_limit_of_pixels() -> None:
     content = scans(1000, 2)
     assert 10 <= content.count(b"\xff\xda") <= FULL_SCANS
-    assert decoded(content, 1000 * 1000).width == 1000
+    assert decode_picture(content, 1000 * 1000).width == 1000
 
 
 def test_scans_are_bounded_by_the_pixels_that_they_visit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +58,8 @@ def test_scans_are_bounded_by_the_pixels_that_they_visit(monkeypatch: pytest.Mon
     assert len(many) < 100_000
     with monkeypatch.context() as patch, pytest.raises(RefusedError, match="undecodable"):
         patch.setattr(JpegImageFile, "load", lambda _: pytest.fail("its scans are visited"))
-        decoded(many, 1000 * 1000)
-    assert decoded(scans(100, 100), 1000 * 1000).width == 100  # a small picture costs little
+        decode_picture(many, 1000 * 1000)
+    assert decode_picture(scans(100, 100), 1000 * 1000).width == 100  # a small picture costs little
 
 
 def test_a_picture_whose_exif_breaks_a_rotation_is_usable() -> None:
@@ -73,5 +73,5 @@ def test_a_picture_whose_exif_breaks_a_rotation_is_usable() -> None:
     Image.new("RGB", (30, 20), "green").save(content, "JPEG", exif=exif)
     with Image.open(content) as image, pytest.raises(Exception, match=r"."):
         ImageOps.exif_transpose(image)
-    picture = decoded(content.getvalue(), 10_000)
+    picture = decode_picture(content.getvalue(), 10_000)
     assert (picture.status, picture.width, picture.height) == ("ok", 30, 20)

@@ -17,7 +17,7 @@ from storage.errors import InputError
 from storage.http_policy import Retries
 from storage.images import host_limits
 from storage.images.attempts import Attempts, Shard
-from storage.images.decoding import Picture, decoded
+from storage.images.decoding import Picture, decode_picture
 from storage.images.host_limits import MAX_SILENT, SILENT_S, BusyError, Host
 from storage.images.local_files import LocalPictures
 from storage.images.store import Attempt, PictureStore
@@ -103,7 +103,7 @@ class TestFiles:
 
             def slowly(content: bytes, *limits: int) -> Picture:
                 time.sleep(0.01)
-                return decoded(content, *limits)
+                return decode_picture(content, *limits)
 
             monkeypatch.setattr("storage.images.client.decoded", slowly)
         few = replace(LIMITS, concurrency=3)

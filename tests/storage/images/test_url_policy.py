@@ -3,7 +3,7 @@
 import pytest
 
 from storage.images.statuses import RefusedError
-from storage.images.url_policy import is_on_the_web, is_public, redirected, require_allowed, url_of
+from storage.images.url_policy import follow_redirect, is_on_the_web, is_public, require_allowed, url_of
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "52.84.1.2", "2606:4700::6810:84e5", "2a00:1450:4001::1"])
@@ -120,7 +120,7 @@ def test_what_is_no_url_is_refused_at_once(place: str) -> None:
     ],
 )
 def test_a_redirect_leads_where_it_says(location: str, asked: str) -> None:
-    assert str(redirected(url_of("http://a.test/dir/a.jpg"), location)) == asked
+    assert str(follow_redirect(url_of("http://a.test/dir/a.jpg"), location)) == asked
 
 
 def test_a_place_is_a_url_if_it_begins_with_a_scheme() -> None:

@@ -11,7 +11,7 @@ from assets.evaluation.report.gate import (
     extremes,
     lowest_tenth,
     poor_pictures,
-    weighed,
+    weigh_items,
 )
 
 
@@ -21,7 +21,7 @@ def test_a_spread_is_the_quartiles() -> None:
 
 def test_only_items_with_both_views_are_weighed() -> None:
     items = pd.DataFrame({"has_picture": [True, True, False, True, True], "has_text": [True, False, True, True, True]})
-    found = weighed(items, np.array([0.25, 1.0, 0.0, np.nan]))  # the fifth item is not in the core
+    found = weigh_items(items, np.array([0.25, 1.0, 0.0, np.nan]))  # the fifth item is not in the core
     assert found.index.tolist() == [0]
     assert found["share"].tolist() == [0.25]
 

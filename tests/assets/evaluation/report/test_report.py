@@ -10,7 +10,7 @@ from assets.evaluation.report.cards import thumbnail
 from assets.evaluation.report.gate import Spread
 from assets.evaluation.report.page import gate_facts
 from assets.evaluation.report.plots import long_tail, share_histogram, spreads
-from assets.evaluation.report.provenance import all_settings, changed_settings, package_versions
+from assets.evaluation.report.provenance import all_settings, find_changed_settings, package_versions
 from storage.artifacts.data_root import Manifest, Recipe
 
 
@@ -70,7 +70,7 @@ def test_settings_that_are_not_at_their_default_are_told_with_the_assets_that_ha
         manifest("vbpr", batch_size=1024, searched="abc"),
         manifest("reviews"),
     ]
-    found = [(one.name, one.value, one.default, one.assets) for one in changed_settings(lineage)]
+    found = [(one.name, one.value, one.default, one.assets) for one in find_changed_settings(lineage)]
     assert found == [
         ("batch_size", 1024, 2048, ["lightgcn", "vbpr"]),
         ("split", "random", "temporal", ["splits"]),

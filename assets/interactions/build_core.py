@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from assets.core.settings import CoreSettings
-from assets.interactions.kcore import first_of_pairs, k_core, numbered
+from assets.interactions.kcore import first_of_pairs, k_core, number_ids
 from storage.artifacts.tables import CodedReviews
 from storage.errors import InputError
 from storage.schemas import SCHEMAS
@@ -53,8 +53,8 @@ def core_interactions(reviews: CodedReviews, settings: CoreSettings) -> Interact
             f"none of the {len(first):,} interactions is in the core "
             f"(user_core {settings.user_core}, item_core {settings.item_core}, min_rating {settings.min_rating})"
         )
-    user, user_ids = numbered(user[core], reviews.user_ids)
-    item, item_ids = numbered(item[core], reviews.item_ids)
+    user, user_ids = number_ids(user[core], reviews.user_ids)
+    item, item_ids = number_ids(item[core], reviews.item_ids)
     order = np.argsort(user, kind="stable")
     rows = core[order]
     funnel = {

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.text import clean, price_of
+from storage.raw.text_and_prices import clean, price_of
 
 
 @pytest.mark.parametrize(
