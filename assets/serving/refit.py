@@ -29,7 +29,7 @@ def fit_anew(
 
     Args:
         values: see `assets.serving.model_choice.Candidate.settings`.
-        data: all interactions, see `assets.training.fit_model.everything`.
+        data: all interactions, see `assets.training.train_set.everything`.
     """
     if model in LEARNED:
         return refit_model(context, config, model, values, data)

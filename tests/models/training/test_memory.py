@@ -34,7 +34,7 @@ def least_faults_of_an_epoch() -> int:
 def not_kept() -> int:
     """The same where arrays above 128 KiB go back at once: glibc moves that threshold by itself, sooner or later."""
     ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 2**17)
-    build_and_fit.kept_memory = nullcontext  # type: ignore[assignment]
+    build_and_fit.keep_memory = nullcontext  # type: ignore[assignment]
     return least_faults_of_an_epoch()
 
 

@@ -105,7 +105,7 @@ class TestFiles:
                 time.sleep(0.01)
                 return decode_picture(content, *limits)
 
-            monkeypatch.setattr("storage.images.client.decoded", slowly)
+            monkeypatch.setattr("storage.images.client.decode_picture", slowly)
         few = replace(LIMITS, concurrency=3)
         found = fetch(wanted(*names), shards, base=tmp_path, limits=few, shards={"shard_attempts": 5})
         assert statuses(found) == ["ok"] * 100
