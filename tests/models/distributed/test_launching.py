@@ -94,7 +94,10 @@ def test_a_process_that_cannot_begin_is_told_at_once() -> None:
 def test_processes_that_do_not_meet_are_told(tmp_path: Path) -> None:
     # By itself: of a group that came to nothing torch keeps the count, and the next one would have another name.
     store = (tmp_path / "store").as_uri()
-    script = f"from models.distributed.launching import join_processes\nwith join_processes({store!r}, 0, 2, timeout_s=1): pass"
+    script = (
+        "from models.distributed.launching import join_processes\n"
+        f"with join_processes({store!r}, 0, 2, timeout_s=1): pass"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     told = "models.errors.LostProcessError: the processes that were to share a training did not all meet within 1 s"
     assert done.stderr.splitlines()[-1] == told
