@@ -43,13 +43,13 @@ def work(
     """Train for some epochs and rank once, as one of a group; NDCG@20, and the seconds of the ranking."""
     found = [0.0, 0.0]
 
-    def judge(user_vectors: Any, item_vectors: Any) -> float:
+    def validate(user_vectors: Any, item_vectors: Any) -> float:
         started = time.perf_counter()
         found[0] = test.ndcg(Vectors(user_vectors, item_vectors, recommender.score), group)
         found[1] = time.perf_counter() - started
         return found[0]
 
-    fit(recommender, config, data, judge, on_epoch, group=group)
+    fit(recommender, config, data, validate, on_epoch, group=group)
     return found[0], found[1]
 
 

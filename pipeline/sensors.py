@@ -58,11 +58,11 @@ def new_dumps(context: dg.SensorEvaluationContext) -> dg.SensorResult:
     cursor = Cursor.of(context.cursor).next_tick(enabled)
     requests = list(request_changed(cursor, catalogue))
     unknown = sorted(set(catalogue.enabled) - set(enabled))
-    told = f"Asked {', '.join(choose_datasets(cursor)) or 'nobody: no dataset is enabled'}."
+    reason = f"Asked {', '.join(choose_datasets(cursor)) or 'nobody: no dataset is enabled'}."
     if unknown:
-        told += f" New in the catalogue, and known when the code is loaded again: {', '.join(unknown)}."
+        reason += f" New in the catalogue, and known when the code is loaded again: {', '.join(unknown)}."
     return dg.SensorResult(
-        run_requests=requests or None, skip_reason=None if requests else told, cursor=cursor.model_dump_json()
+        run_requests=requests or None, skip_reason=None if requests else reason, cursor=cursor.model_dump_json()
     )
 
 

@@ -20,7 +20,7 @@ class Progress:
         self.name, self.total, self.unit, self.every = name, total, unit, every
         self.done = self._from = 0
         self.waited: float | None = None
-        self._started = self._told = time.monotonic()
+        self._started = self._reported_at = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -38,8 +38,8 @@ class Progress:
         if waited is not None:
             self.waited = (self.waited or 0.0) + waited
         now = time.monotonic()
-        if now - self._told >= self.every:
-            self._told = now
+        if now - self._reported_at >= self.every:
+            self._reported_at = now
             logger.info(self._line(now))
 
     def resume(self, done: int) -> None:
@@ -60,7 +60,7 @@ class Progress:
         return "" if self.waited is None else f", {self.share_waiting:.0%} waiting"
 
     def __enter__(self) -> "Progress":
-        self._started = self._told = time.monotonic()
+        self._started = self._reported_at = time.monotonic()
         return self
 
     def __exit__(

@@ -17,7 +17,7 @@ COVERED = "The share of items with a vector has not fallen by more than `max_cov
 
 
 def regression_settings(context: dg.AssetCheckExecutionContext) -> RegressionCheckSettings:
-    """The limits in force for the dataset: what the catalogue says, or the default."""
+    """The effective limits of the dataset: those of the catalogue, or the defaults."""
     dataset = context.resources.catalogue.dataset(context.partition_key)
     return resolve_settings(RegressionCheckSettings, dataset, {})[0]
 

@@ -54,8 +54,8 @@ def dataset_asset(
         reuse: whether an artefact with the same inputs, settings and code version is used again.
         reads_more: whether it reads what its recipe does not name, such as a pointer: then a variant makes it anew.
         outside: from the settings, versions of what the function reads besides its inputs, such as weights.
-        starts_numbering: whether the integer ids of this table count from itself, so that what is built on it must
-            be of one mind about its data version.
+        starts_numbering: whether the integer ids of this table are defined by itself, so that all assets downstream
+            must use the same data version of it.
         core_alone: whether its integer ids are those of the core, which stay when the catalogue grows.
         pool: what it has to share with the assets of other runs, such as the GPU.
         deps: upstream assets that the function reads by itself.
@@ -127,7 +127,7 @@ def _asset_context(context: dg.AssetExecutionContext) -> AssetContext:
 
 
 def _dagster_signature(function: Callable[..., Any], inputs: Mapping[str, Any]) -> inspect.Signature:
-    """The function's signature with Dagster's context in place of the stage, and no promise about the output."""
+    """The function's signature with Dagster's context as the first parameter, and no type of the output."""
     _, config, *own = inspect.signature(function).parameters.values()
     context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
     named = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]

@@ -1,4 +1,4 @@
-"""The settings in force of one asset of one dataset: class default < catalogue < run config."""
+"""The effective settings of one asset of one dataset: class default < catalogue < run config."""
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -72,7 +72,7 @@ def require_possible(dataset: Dataset) -> None:
 
 
 def settings_table(settings: AssetSettings, origins: dict[str, str]) -> dg.TableMetadataValue:
-    """The settings in force as a person reads them in the UI."""
+    """The effective settings as a person reads them in the UI."""
     rows = [
         dg.TableRecord({"setting": name, "value": str(value), "from": origins[name]})
         for name, value in sorted(settings.model_dump().items())

@@ -22,7 +22,7 @@ PRECISION = "Arithmetic of the encoder; auto takes half precision where the hard
 
 
 class AssetSettings(dg.Config):
-    """What every asset can be told."""
+    """The settings that every asset has."""
 
     force: bool = Field(False, description="Make it again even if nothing has changed.")
     promote: bool = Field(

@@ -1,1 +1,1 @@
-"""Models are judged and reported on."""
+"""Models are evaluated and reported on."""

@@ -20,7 +20,7 @@ WITHOUT_TRAIN = "users_without_train"
 
 @dataclass(frozen=True)
 class Bench:
-    """What models are judged on.
+    """What models are evaluated on.
 
     Attributes:
         test: the test split, for users who have something in train.
@@ -39,7 +39,7 @@ class Bench:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One fit, judged.
+    """One fit and its metrics.
 
     Attributes:
         by_user: metrics of the users of the test split.

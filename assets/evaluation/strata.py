@@ -1,4 +1,4 @@
-"""Parts of the items for which models are judged apart: the popular and the rare, the cold, those lacking a view."""
+"""Parts of the items for which models are evaluated separately: popular, rare and cold ones, those lacking a view."""
 
 import numpy as np
 

@@ -28,7 +28,7 @@ def check_ids(ids: pa.Array | pa.ChunkedArray, name: str) -> None:
     """Refuse ids that would not come back from tab-separated text as they are.
 
     Args:
-        name: what they are, such as `user_id`; the ids themselves are not told.
+        name: what they are, such as `user_id`; the ids themselves are not shown.
 
     Raises:
         InputError: an id holds a control character or a quotation mark, or reads as a missing value.

@@ -13,7 +13,7 @@ from assets.core.asset_decorator import GPU, dataset_asset
 from assets.core.asset_result import AssetResult
 from assets.core.settings import ImageEncoderSettings, ItemGraphSettings, PictureSettings, TextEncoderSettings
 from assets.features.embed import Encoded, OnProgress, embed, embedding_rows, filling
-from assets.features.embedding_preview import preview_pictures, text_looks
+from assets.features.embedding_preview import preview_pictures, preview_texts
 from assets.features.encoders import image_encoder, image_space, text_encoder, text_space, without_folder
 from assets.features.item_pictures import (
     is_local,
@@ -145,7 +145,7 @@ def text_embeddings(
     )
     missing = pa.array(["no_metadata" if text is None else "no_text" for text in texts if not text], pa.string())
     about = dict.fromkeys(("encoder", "weights"), without_folder(config.text_encoder))
-    return embedding_rows(item_index, embedded, about, count_values(missing), text_looks(embedded, titles))
+    return embedding_rows(item_index, embedded, about, count_values(missing), preview_texts(embedded, titles))
 
 
 @dataset_asset(group="features", kinds={"numpy"}, code_version="1", io_manager="arrays", reuse=True)

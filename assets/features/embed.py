@@ -133,7 +133,7 @@ def embedding_rows(
     Args:
         about: encoder and weights, for the file's metadata.
         missing: how many items have nothing to encode, by reason.
-        looks: what else the UI shows.
+        previews: what else the UI shows.
     """
     single = pc.max(pc.list_value_length(embedded.content)).as_py() in (None, 0, 1)
     about = {

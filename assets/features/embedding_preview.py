@@ -32,7 +32,7 @@ class Neighbours:
     cosines: list[float]
 
 
-def text_looks(embedded: Embedded, titles: Sequence[str | None]) -> dict[str, Any]:
+def preview_texts(embedded: Embedded, titles: Sequence[str | None]) -> dict[str, Any]:
     """Lengths and neighbours of texts; `titles` are the items'."""
     found = neighbours(embedded.matrix, embedded.has_value)
     return _norms(embedded) | {"neighbours": markdown(neighbour_table(found, titles))}

@@ -139,12 +139,12 @@ def served_model_stands(context: dg.AssetCheckExecutionContext) -> dg.AssetCheck
     served = str(root.manifest("current", dataset).facts["serves"])
     compared = cast(list[Mapping[str, Any]], root.manifest("leaderboard", dataset).facts["comparisons"])
     better = find_better_models(served, compared)
-    told = ", ".join(
+    listed = ", ".join(
         f"{name} by {-one['difference']:.4f} ({-one['high']:.4f} to {-one['low']:.4f})" for name, one in better.items()
     )
     return warn_if(
         bool(better),
-        said=f"{served} is served, and beaten on test in NDCG@20 by {told}; set serve to that model, or find out why "
+        said=f"{served} is served, and beaten on test in NDCG@20 by {listed}; set serve to that model, or find out why "
         f"validation says otherwise",
         beaten_by=len(better),
     )

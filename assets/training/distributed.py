@@ -49,7 +49,7 @@ from storage.progress import Progress
 
 
 class Task(BaseModel):
-    """One training of one dataset, told to processes that know nothing else.
+    """One training of one dataset, as it is sent to processes that know nothing else.
 
     Attributes:
         root: the data root, which all of them see.

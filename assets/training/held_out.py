@@ -1,4 +1,4 @@
-"""A part of the data that train does not see: who is judged on it, and how well a model ranks it."""
+"""A part of the data that train does not see: who is evaluated on it, and how well a model ranks it."""
 
 from dataclasses import dataclass
 

@@ -96,7 +96,7 @@ def first_steps(
     return Vectors(final[: data.users], final[data.users :], recommender.score), took
 
 
-def judged(parts: Parts, scorer: Vectors, users: int) -> tuple[int, dict[str, float]]:
+def evaluate_users(parts: Parts, scorer: Vectors, users: int) -> tuple[int, dict[str, float]]:
     """How many users of test were judged, and the means of all metrics at all cutoffs."""
     test = HeldOut.of(parts, TEST)
     chosen = np.random.default_rng(0).choice(test.users, min(users, len(test.users)), replace=False)
@@ -122,7 +122,7 @@ def main() -> None:
     recommender, trainer = lightgcn(given.threads, given.device)
     trainer = trainer.model_copy(update={"batch_size": given.batch})
     scorer, took = ledger.enter("steps", lambda: first_steps(data, recommender, trainer, given.steps))
-    judged_users, metrics = ledger.enter("evaluation", lambda: judged(parts, scorer, given.users))
+    judged_users, metrics = ledger.enter("evaluation", lambda: evaluate_users(parts, scorer, given.users))
     step = {"first": took[0, 0], "median": np.median(took[:, 0]), "least": took[:, 0].min()}
     print(f"a step: median {step['median']:.2f} s, least {step['least']:.2f} s; {judged_users:,} users judged")
     figures: dict[str, Any] = {

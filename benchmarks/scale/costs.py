@@ -123,9 +123,9 @@ def epoch(data: Dataset) -> Cost:
 def evaluation(data: Dataset) -> Cost:
     """All users of the core, judged among all of its items as those of the big graph were."""
     big = MEASURED["big_graph"]
-    judged = big["parts"]["evaluation"]
-    a_score = judged["cpu_seconds"] / (big["judged_users"] * big["items"])
-    memory = judged["peak_rss_mb"] * MIB / GB * data.nodes / (big["users"] + big["items"])
+    evaluation = big["parts"]["evaluation"]
+    a_score = evaluation["cpu_seconds"] / (big["judged_users"] * big["items"])
+    memory = evaluation["peak_rss_mb"] * MIB / GB * data.nodes / (big["users"] + big["items"])
     return Cost(core_hours=data.core_users * data.core_items * a_score / HOUR, memory=memory)
 
 

@@ -77,7 +77,7 @@ class ImageEncoder:
         Args:
             batches: callables that return (key, content of a file) pairs; each can be pickled, and is called in
                 another process.
-            told: is called with the pictures of each batch, and the seconds that a device waited for them.
+            on_progress: called with the pictures of each batch, and the seconds that a device waited for them.
 
         Yields:
             The keys of a batch and what the encoder says of their pictures, float32 [b, dimension], not normalised.

@@ -83,7 +83,7 @@ class TextEncoder:
         batch wastes little padding and whoever runs out of memory does so at once.
 
         Args:
-            told: is called with the texts of each chunk, and the seconds that a device waited for them.
+            on_progress: called with the texts of each chunk, and the seconds that a device waited for them.
 
         Yields:
             Where a chunk lies in `texts`, and what the encoder says of it, float32 [b, dimension], not normalised

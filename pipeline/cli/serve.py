@@ -98,8 +98,8 @@ def _is_page(key: str) -> bool:
 def contents(names: list[str]) -> bytes:
     """A page of links to the reports."""
     links = [f'<li><a href="{quote(name)}">{html.escape(name.removesuffix(".html"))}</a></li>' for name in names]
-    told = f"<ul>{''.join(links)}</ul>" if names else "<p>There is none yet.</p>"
-    return f"<!doctype html><meta charset='utf-8'><title>Reports</title><h1>Reports</h1>{told}".encode()
+    listed = f"<ul>{''.join(links)}</ul>" if names else "<p>There is none yet.</p>"
+    return f"<!doctype html><meta charset='utf-8'><title>Reports</title><h1>Reports</h1>{listed}".encode()
 
 
 def serve_reports(folder: Path) -> ReportServer | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.files.disk_errors import disk_faults_told
+from storage.files.disk_errors import explain_disk_errors
 from storage.files.mirror import mirror_of
 
 
@@ -28,7 +28,7 @@ def publishing(target: Path) -> Iterator[Path]:
             no file so large.
     """
     # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
-    with disk_faults_told(target), _replacing(target) as partial, disk_faults_told(target):
+    with explain_disk_errors(target), _replacing(target) as partial, explain_disk_errors(target):
         yield partial
 
 

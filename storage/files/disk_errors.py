@@ -23,7 +23,7 @@ TO_DO = {
 
 
 @contextmanager
-def disk_faults_told(target: Path) -> Iterator[None]:
+def explain_disk_errors(target: Path) -> Iterator[None]:
     """Turn what the disk refuses while `target` is written into a sentence; every other error passes as it is.
 
     Libraries that write by themselves do not always say why they could not. Then the disk is asked.

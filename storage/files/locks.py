@@ -12,7 +12,7 @@ from typing import IO
 import pydantic
 
 from storage.errors import InputError
-from storage.files.disk_errors import disk_faults_told
+from storage.files.disk_errors import explain_disk_errors
 
 GLANCE_S = 0.1  # `works_on` holds a lock for less than this
 
@@ -47,7 +47,7 @@ def dataset_lock(work: Path, dataset: str, run: str) -> Iterator[Holder]:
         if not _taken_soon(file):
             raise InUseError(_in_use(_holder(file)))
         holder = Holder.here(run)
-        with disk_faults_told(Path(file.name)):
+        with explain_disk_errors(Path(file.name)):
             file.seek(0)
             file.truncate()
             file.write(holder.model_dump_json())
@@ -71,7 +71,7 @@ def lock_file(path: Path) -> Iterator[IO[str]]:
     Raises:
         InputError: the disk refuses it.
     """
-    with disk_faults_told(path):
+    with explain_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         file = path.open("a+", encoding="utf-8")
     with file:

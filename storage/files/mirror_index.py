@@ -1,6 +1,6 @@
 """What this machine knows of the files of a remote: the mark that each had there, and the local file that it became.
 
-A small SQLite file, so that several processes lose none of each other's marks.
+A small SQLite file, so that several processes lose no entries of each other.
 """
 
 import sqlite3
@@ -31,7 +31,7 @@ class IndexEntry(NamedTuple):
 
 
 class MirrorIndex:
-    """The marks of one mirror, by key: the path below the data root."""
+    """The entries of one mirror, by key: the path below the data root."""
 
     def __init__(self, path: Path):
         self.path = path

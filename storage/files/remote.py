@@ -54,7 +54,7 @@ class Remote:
 
         What no publisher gives a name is left out: hidden files, and names that lead elsewhere.
         """
-        with self._told("read"):
+        with self._explain_errors("read"):
             fs, root = self._filesystem()
             fs.invalidate_cache()
             place = f"{root}/{key}" if key else root
@@ -64,7 +64,7 @@ class Remote:
 
     def send(self, files: Mapping[str, Path]) -> None:
         """Put local files where their keys say, in this order as far as nothing is sent at once."""
-        with self._told("written"):
+        with self._explain_errors("written"):
             fs, root = self._filesystem()
             protocols = {fs.protocol} if isinstance(fs.protocol, str) else set(fs.protocol)
             for batch in batches({key: path.stat().st_size for key, path in files.items()}):
@@ -76,13 +76,13 @@ class Remote:
 
     def fetch(self, files: Mapping[str, Path]) -> None:
         """Write remote files to local paths, which may hold a part of them after an error."""
-        with self._told("read"):
+        with self._explain_errors("read"):
             fs, root = self._filesystem()
             fs.get([f"{root}/{key}" for key in files], [str(path) for path in files.values()])
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete files; those that are gone already are no error."""
-        with self._told("written"):
+        with self._explain_errors("written"):
             fs, root = self._filesystem()
             for key in keys:
                 with suppress(FileNotFoundError):
@@ -103,7 +103,7 @@ class Remote:
         return fs, root.rstrip("/")
 
     @contextmanager
-    def _told(self, done: str) -> Iterator[None]:
+    def _explain_errors(self, done: str) -> Iterator[None]:
         """Turn whatever goes wrong into one sentence."""
         try:
             yield

@@ -97,7 +97,7 @@ class _Fetch:
 
     @property
     def shown(self) -> str:
-        """The URL as it may be told."""
+        """The URL as it may be shown."""
         return without_secrets(self.url)
 
     def run(self) -> Download:

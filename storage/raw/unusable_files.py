@@ -62,8 +62,8 @@ def nothing_usable(kind: str, path: Path, release: Format, rejects: Rejects) -> 
 def _reason(rejects: Rejects, reason: str, count: int, quoting: bool) -> str:
     line, raw = rejects.first_of(reason)
     begins = _in_a_sentence(raw) if quoting else ""
-    told = f"{count:,} of {len(rejects):,} records: {reason}, the first in line {line:,}"
-    return f"{told} ({begins})" if begins else told
+    reason_and_place = f"{count:,} of {len(rejects):,} records: {reason}, the first in line {line:,}"
+    return f"{reason_and_place} ({begins})" if begins else reason_and_place
 
 
 def _in_a_sentence(raw: str) -> str:

@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 from playwright.sync_api import Browser
@@ -18,18 +16,9 @@ from playwright.sync_api import Browser
 from storage.artifacts.data_root import DataRoot
 from storage.environment import PROJECT_ROOT
 from tests.pipeline.browser import chromium, find_chromium
-from tests.pipeline.ports import free_ports
+from tests.pipeline.ports import answers, free_ports
 
 WIDTH, HEIGHT = 1400, 1100
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers at a URL."""
-    try:
-        with urllib.request.urlopen(url, timeout=10):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def photograph_report(browser: Browser, report: Path, picture: Path) -> None:
@@ -45,13 +34,15 @@ def photograph_report(browser: Browser, report: Path, picture: Path) -> None:
 
 
 def photograph_graph(browser: Browser, picture: Path) -> None:
-    """The asset graph of the Dagster UI, every group open."""
+    """The asset graph of the Dagster UI, one box a group."""
     ui, reports = free_ports(2)
     command = [sys.executable, "-W", "ignore", "-m", "pipeline.cli.serve", "--workspace", "workspace.yaml"]
     environment = os.environ | {"REC_REPORT_PORT": str(reports)}
     process = subprocess.Popen([*command, "--port", str(ui)], cwd=PROJECT_ROOT, env=environment)
     try:
-        while process.poll() is None and not answers(f"http://127.0.0.1:{ui}/server_info"):
+        while not answers(f"http://127.0.0.1:{ui}/server_info"):
+            if process.poll() is not None:
+                raise SystemExit("the Dagster UI ended before it answered; its messages are above")
             time.sleep(1)
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
         page.goto(f"http://127.0.0.1:{ui}/asset-groups/")

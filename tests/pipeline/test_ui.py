@@ -10,8 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.definitions import defs
-from tests.pipeline.ports import free_ports
+from tests.pipeline.ports import answers, free_ports
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -59,14 +57,6 @@ def until(there: Callable[[], object], seconds: float = 120) -> None:
     while not there():
         assert time.monotonic() < end, "it took too long"
         time.sleep(0.5)
-
-
-def answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=10):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest.fixture(scope="module")

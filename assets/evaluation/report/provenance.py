@@ -1,4 +1,4 @@
-"""Where the page's numbers come from: settings in force, and versions of what computed them."""
+"""Where the page's numbers come from: effective settings, and versions of what computed them."""
 
 import platform
 from collections.abc import Iterator, Sequence

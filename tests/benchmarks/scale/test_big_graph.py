@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.resource_usage import in_own_process
-from benchmarks.scale.big_graph import Ledger, first_steps, judged, parts_of, train_set_of
+from benchmarks.scale.big_graph import Ledger, evaluate_users, first_steps, parts_of, train_set_of
 from benchmarks.scale.stages import lightgcn
 from models.ranking.ranking import Vectors
 from models.training.build_and_fit import fit
@@ -26,7 +26,7 @@ def test_as_many_users_are_judged_as_are_asked_for_and_known_scores_give_known_m
     # Everybody scores an item by its number, so the best of all that is not masked is known.
     by_number = Vectors(np.ones((500, 1), np.float32), np.arange(300, dtype=np.float32)[:, None])
     tested = [user for user in range(500) if ((parts.user == user) & (parts.split == 2)).any()]
-    count, metrics = judged(parts, by_number, 500)
+    count, metrics = evaluate_users(parts, by_number, 500)
     hits = []
     for user in tested:
         own = parts.user == user
@@ -35,7 +35,7 @@ def test_as_many_users_are_judged_as_are_asked_for_and_known_scores_give_known_m
         hits.append(np.isin(parts.item[own & (parts.split == 2)], best).any())
     assert count == len(tested)
     assert metrics["hit_rate@5"] == pytest.approx(np.mean(hits))
-    assert judged(parts, by_number, 20)[0] == 20
+    assert evaluate_users(parts, by_number, 20)[0] == 20
 
 
 def peaks() -> tuple[float, float, float]:

@@ -24,7 +24,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         "exponent_time": 2.0,
         "exponent_memory": 0.5,
     }
-    judged = {"cpu_seconds": 100.0, "peak_rss_mb": 1000}
+    evaluate_users = {"cpu_seconds": 100.0, "peak_rss_mb": 1000}
     big: dict[str, Any] = {
         "interactions": 20_000_000,
         "train_pairs": 16_000_000,
@@ -32,7 +32,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> None:
         "items": 500_000,
         "step_cpu_seconds": 4.096,
         "judged_users": 20_000,
-        "parts": {"steps": {"peak_rss_mb": 8_104}, "evaluation": judged},
+        "parts": {"steps": {"peak_rss_mb": 8_104}, "evaluation": evaluate_users},
     }
     monkeypatch.setitem(MEASURED, "scale", {"stages": {"interactions": stage}})
     monkeypatch.setitem(MEASURED, "big_graph", big)

@@ -12,7 +12,7 @@ from assets.exports.vectors import item_index
 from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
 from storage.files.atomic import publishing, sha256_of
-from storage.files.disk_errors import disk_faults_told
+from storage.files.disk_errors import explain_disk_errors
 from tests.disks import Disk, file_limit, small_disk
 from tests.storage.writers import BYTES, WRITERS
 
@@ -121,5 +121,5 @@ def test_the_setting_to_change_is_the_one_that_says_where_the_path_lies(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str | None, path: str, setting: str
 ) -> None:
     monkeypatch.setenv("REC_WORK", str(tmp_path / work) if work else "")
-    with pytest.raises(InputError, match=f"let {setting} name another place"), disk_faults_told(tmp_path / path):
+    with pytest.raises(InputError, match=f"let {setting} name another place"), explain_disk_errors(tmp_path / path):
         raise OSError(errno.EDQUOT, "Disk quota exceeded", str(tmp_path / path))
