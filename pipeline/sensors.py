@@ -9,6 +9,7 @@ import pydantic
 
 from assets.core.asset_decorator import DATASETS
 from pipeline.jobs import fetch_dumps
+from pipeline.tags import WHY
 from storage.catalogue import Catalogue, load_catalogue
 from storage.errors import InputError
 from storage.raw.upstream_state import ask_states
@@ -98,7 +99,7 @@ def request_changed(cursor: Cursor, catalogue: Catalogue) -> Iterator[dg.RunRequ
             continue
         seen.fingerprint, seen.changes = fingerprint, seen.changes + 1
         key = f"{name} {fingerprint} {seen.changes}"
-        yield dg.RunRequest(run_key=key, partition_key=name, tags={"rec/why": "its sources have changed"})
+        yield dg.RunRequest(run_key=key, partition_key=name, tags={WHY: "its sources have changed"})
 
 
 def fingerprint_of(sources: Sequence[str], answers: Sequence[str]) -> str:
