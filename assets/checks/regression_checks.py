@@ -8,7 +8,8 @@ from assets.checks.check_decorator import dataset_check
 from assets.checks.table_checks import pass_if, warn_if
 from assets.core.effective_settings import resolve_settings
 from assets.core.settings import RegressionCheckSettings
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.previous_version import find_previous
 from storage.catalogue import Dataset
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from assets.core.blocking_checks import blocking_checks
 from assets.core.compute import Compute
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.previous_version import find_previous
 from storage.catalogue import Dataset
 from storage.errors import InputError

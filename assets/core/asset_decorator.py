@@ -1,6 +1,5 @@
 """The decorator of every asset: datasets as partitions, effective settings, reuse of what has not changed."""
 
-import functools
 import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +10,11 @@ import dagster as dg
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_result import AssetResult, Product
-from assets.core.blocking_checks import blocking_checks
 from assets.core.code_reference import refer_to_code
 from assets.core.effective_settings import read_run_config, resolve_settings, settings_table
 from assets.core.failures import as_failure
 from assets.core.retry import retry_temporary_failures
-from assets.core.reuse import find_basis, reuse_artefact
+from assets.core.reuse import ReuseRules, find_origin, find_unchanged, reuse_artefact
 from assets.core.settings import AssetSettings
 from assets.core.ui_metadata import shown_facts
 from models.errors import ModelError
@@ -67,44 +65,16 @@ def dataset_asset(
     """
 
     def decorate(function: AssetFunction) -> dg.AssetsDefinition:
-        @functools.wraps(function)
-        def make(context: dg.AssetExecutionContext, config: AssetSettings, **loaded: Any) -> Any:
-            started = time.perf_counter()
-            with retry_temporary_failures(context), as_failure(context.partition_key, InputError, ModelError):
-                asset_context = _asset_context(context)
-                effective, origins = resolve_settings(type(config), asset_context.dataset, read_run_config(context))
-                context.add_asset_metadata({"settings": settings_table(effective, origins)})
-                if beside:
-                    context.add_asset_metadata(shown_facts(beside(asset_context)))
-                parts = {
-                    asset: version(loaded[asset], asset_context.asset) for asset, version in (parts_read or {}).items()
-                }
-                more = outside(effective) if outside else {}
-                basis = find_basis(context, asset_context, code_version, effective, more, parts, core_alone)
-                # A variant makes what its settings change, and no more.
-                reusable = reuse or (bool(asset_context.root.variant) and not reads_more)
-                last = (
-                    asset_context.root.find_sound(asset_context.asset, asset_context.dataset.name) if reusable else None
-                )
-                if last and last.recipe == basis.recipe and not effective.force:
-                    return reuse_artefact(context, asset_context, last, basis)
-                value = function(replace(asset_context, recipe=basis.recipe), effective, **loaded)
-            made = value if isinstance(value, AssetResult) else AssetResult(value)
-            return Product(
-                made,
-                context,
-                asset_context.dataset.name,
-                basis,
-                starts_numbering,
-                blocking_checks(asset_context.asset),
-                started,
-            )
+        settings, types = read_signature(function)
+        types |= inputs or {}
+        rules = ReuseRules(code_version, reuse, reads_more, core_alone, outside, parts_read or {})
 
-        make.__signature__ = _dagster_signature(function, inputs or {})  # type: ignore[attr-defined]
-        return dg.asset(
+        @dg.asset(
             name=name or function.__name__,
             description=description or inspect.getdoc(function),
             metadata={"dagster/code_references": refer_to_code(function)},
+            ins={asset: dg.AssetIn(dagster_type=kind) for asset, kind in types.items()},
+            config_schema=settings.to_config_schema().as_field(),
             partitions_def=DATASETS,
             group_name=group,
             kinds=kinds,
@@ -113,7 +83,24 @@ def dataset_asset(
             pool=pool,
             required_resource_keys={"catalogue", "data_root", "run_lock", "compute"},
             deps=list(deps),
-        )(make)
+        )
+        def make(context: dg.AssetExecutionContext, **loaded: Any) -> Any:
+            started = time.perf_counter()
+            with retry_temporary_failures(context), as_failure(context.partition_key, InputError, ModelError):
+                asset_context = _asset_context(context)
+                root = asset_context.root
+                effective, origins = resolve_settings(settings, asset_context.dataset, read_run_config(context))
+                context.add_asset_metadata({"settings": settings_table(effective, origins)})
+                if beside:
+                    context.add_asset_metadata(shown_facts(beside(asset_context)))
+                origin = find_origin(asset_context, _upstream_of(context), effective, rules, loaded)
+                if not effective.force and (last := find_unchanged(root, rules, origin)):
+                    return reuse_artefact(context, root, last, origin)
+                value = function(replace(asset_context, recipe=origin.recipe), effective, **loaded)
+            result = value if isinstance(value, AssetResult) else AssetResult(value)
+            return Product(result, origin, starts_numbering, context, started)
+
+        return make
 
     return decorate
 
@@ -126,13 +113,12 @@ def _asset_context(context: dg.AssetExecutionContext) -> AssetContext:
     return AssetContext(asset, dataset, resources.data_root, context.run.run_id, compute=resources.compute)
 
 
-def _dagster_signature(function: Callable[..., Any], inputs: Mapping[str, Any]) -> inspect.Signature:
-    """The function's signature with Dagster's context as the first parameter, and no type of the output."""
-    _, config, *own = inspect.signature(function).parameters.values()
-    context = inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=dg.AssetExecutionContext)
-    named = [parameter for parameter in own if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
-    many = [
-        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind)
-        for name, kind in inputs.items()
-    ]
-    return inspect.Signature([context, config, *named, *many])
+def _upstream_of(context: dg.AssetExecutionContext) -> list[str]:
+    return [key.path[-1] for key in context.assets_def.asset_deps[context.asset_key]]
+
+
+def read_signature(function: Callable[..., Any]) -> tuple[type[AssetSettings], dict[str, Any]]:
+    """The settings of an asset function, and the type in which it takes each upstream asset that it names."""
+    _, config, *upstream = inspect.signature(function).parameters.values()
+    named = {one.name: one.annotation for one in upstream if one.kind is not inspect.Parameter.VAR_KEYWORD}
+    return config.annotation, named

@@ -1,12 +1,12 @@
 """What an asset function returns, and what accompanies it on its way to disk."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from storage.artifacts.data_root import Recipe
+from storage.artifacts.manifest import Origin
 
 
 @dataclass(frozen=True)
@@ -36,22 +36,11 @@ def link(url: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Basis:
-    """What an asset is made of, as it was found upstream; the fields are those of a manifest."""
-
-    recipe: Recipe
-    numbering: dict[str, str]
-    read: dict[str, str]
-
-
-@dataclass(frozen=True)
 class Product:
-    """A value on its way to disk, with everything its manifest will say."""
+    """A value on its way to disk, and the part of its manifest that is known already."""
 
     made: AssetResult
-    context: dg.AssetExecutionContext
-    dataset: str
-    basis: Basis
+    origin: Origin
     starts_numbering: bool
-    blocking: Collection[str]  # the names of its blocking checks
+    context: dg.AssetExecutionContext
     started: float  # time.perf_counter()

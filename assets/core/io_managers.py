@@ -14,10 +14,12 @@ import scipy.sparse as sp
 from safetensors import SafetensorError
 
 from assets.core.asset_result import AssetResult, Product
+from assets.core.blocking_checks import blocking_checks
 from assets.core.failures import as_failure
 from assets.core.ui_metadata import manifest_metadata, shown_version
 from storage.artifacts.arrays import NearestItems, read_nearest, write_nearest
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.previous_version import keep_previous
 from storage.artifacts.releases import Promoted, Release, promote
 from storage.artifacts.saved_models import SavedModels, read_models, write_models
@@ -32,7 +34,7 @@ from storage.artifacts.tables import (
     write_table,
 )
 from storage.errors import InputError
-from storage.files.atomic import publishing, sha256_of
+from storage.files.atomic import sha256_of
 
 # What the readers raise of a file that is not what it should be, whatever its checksum says.
 UNREADABLE = (ValueError, KeyError, OSError, BadZipFile, SafetensorError, pa.ArrowException)
@@ -66,44 +68,37 @@ class PublishingIOManager(dg.IOManager):
         """Read it as the type that the downstream asset asks for."""
 
     def handle_output(self, context: dg.OutputContext, obj: Product) -> None:
-        asset = context.asset_key.path[-1]
-        with as_failure(obj.dataset, InputError):
-            if obj.blocking and self.suffix:
-                keep_previous(self.root, asset, obj.dataset, self.suffix, obj.blocking)
-            published = self.publish(asset, obj.dataset, obj.made)
-            own = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
-        seconds = time.perf_counter() - obj.started
-        path = published.path
-        size = sum(f.stat().st_size for f in path.rglob("*") if f.is_file()) if path.is_dir() else path.stat().st_size
-        own_numbers = {asset: published.data_version} | obj.made.numbers
-        numbering = own_numbers if obj.starts_numbering else obj.basis.numbering
+        origin, root = obj.origin, self.root
+        asset, dataset = origin.asset, origin.dataset
+        with as_failure(dataset, InputError):
+            if self.suffix and (checks := blocking_checks(asset)):
+                keep_previous(root, asset, dataset, self.suffix, checks)
+            published = self.publish(asset, dataset, obj.made)
+            facts = obj.made.metadata() if callable(obj.made.metadata) else obj.made.metadata
+        path, version = published.path, published.data_version
+        if obj.starts_numbering:
+            origin = origin.model_copy(update={"numbering": {asset: version} | obj.made.numbers})
         manifest = Manifest(
-            asset=asset,
-            dataset=obj.dataset,
-            path=str(path.relative_to(self.root.root) if path.is_relative_to(self.root.root) else path),
-            bytes=size,
+            **dict(origin),
+            path=str(path.relative_to(root.root) if path.is_relative_to(root.root) else path),
+            bytes=count_bytes(path),
             sha256=published.sha256 or sha256_of(path),
-            data_version=published.data_version,
-            recipe=obj.basis.recipe,
-            numbering=numbering,
-            facts=own,
-            seconds=seconds,
+            data_version=version,
+            facts=facts,
+            seconds=time.perf_counter() - obj.started,
             rows=published.rows,
-            run=obj.context.run.run_id,
             made_at=time.time_ns() // 1_000_000,
-            read=obj.basis.read,
-            variant=self.root.variant,
         )
-        with as_failure(obj.dataset, InputError):
+        with as_failure(dataset, InputError):
             if self.versioned:
-                self.root.write_manifest(manifest, f"/{manifest.data_version}")
-            self.root.write_manifest(manifest)
+                root.write_manifest(manifest, f"/{version}")
+            root.write_manifest(manifest)
             if obj.made.published:
                 obj.made.published()
-        obj.context.add_asset_metadata(manifest_metadata(self.root, manifest))
-        obj.context.set_data_version(context.asset_key, shown_version(self.root, manifest))
+        obj.context.add_asset_metadata(manifest_metadata(root, manifest))
+        obj.context.set_data_version(context.asset_key, shown_version(root, manifest))
         rows = "" if manifest.rows is None else f"{manifest.rows:,} rows, "
-        obj.context.log.info(f"{asset} {obj.dataset}: {rows}{size:,} bytes in {seconds:,.1f} s")
+        obj.context.log.info(f"{asset} {dataset}: {rows}{manifest.bytes:,} bytes in {manifest.seconds:,.1f} s")
 
     def load_input(self, context: dg.InputContext) -> Any:
         asset, dataset = context.asset_key.path[-1], context.asset_partition_key
@@ -116,6 +111,12 @@ class PublishingIOManager(dg.IOManager):
                 raise InputError(f"{asset} of {dataset} cannot be read ({kind}); materialize {asset} again") from error
 
 
+def count_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 class TablesIOManager(PublishingIOManager):
     """Arrow tables and streams of record batches, as Parquet with the schema of their asset."""
 
@@ -124,7 +125,7 @@ class TablesIOManager(PublishingIOManager):
     def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
         rows: Rows = made.value
         path = self.root.path(asset, dataset, self.suffix)
-        written = write_table(path, asset, rows, made.about)
+        written = write_table(path, asset, rows, made.about, self.root.mirror)
         return Published(path, written.data_version, written.rows)
 
     def load(self, path: Path, annotation: Any) -> Any:
@@ -144,10 +145,10 @@ class ArraysIOManager(PublishingIOManager):
         path = self.root.path(asset, dataset, self.suffix)
         if isinstance(made.value, NearestItems):
             rows = len(made.value.visual)
-            write_nearest(path, made.value)
+            write_nearest(path, made.value, self.root.mirror)
         else:
             rows = made.value.nnz
-            with publishing(path) as partial, partial.open("wb") as file:
+            with self.root.publishing(path) as partial, partial.open("wb") as file:
                 sp.save_npz(file, made.value, compressed=False)
         return Published(path, sha256_of(path)[:16], rows)
 
@@ -165,7 +166,7 @@ class VersionsIOManager(TablesIOManager):
         path = self.root.work / "versions" / f"{asset}-{dataset}.parquet"  # its name is known when it is written
         written = write_table(path, asset, made.value, made.about)
         target = self.root.path(asset, dataset) / f"{written.data_version}.parquet"
-        with publishing(target) as partial:
+        with self.root.publishing(target) as partial:
             shutil.move(path, partial)
         return Published(target, written.data_version, written.rows)
 
@@ -176,7 +177,7 @@ class ModelsIOManager(PublishingIOManager):
     versioned = True
 
     def publish(self, asset: str, dataset: str, made: AssetResult) -> Published:
-        path, version = write_models(self.root.path(asset, dataset), made.value)
+        path, version = write_models(self.root.path(asset, dataset), made.value, self.root.mirror)
         return Published(path, version)
 
     def load(self, path: Path, annotation: Any) -> SavedModels:

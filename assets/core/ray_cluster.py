@@ -26,7 +26,6 @@ from assets.core.compute import Compute
 from models.errors import LostProcessError, ModelError
 from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError, OutOfReachError
-from storage.files.atomic import publish_bytes, remove
 
 POLL_S = 0.05
 CONNECT_S = 10
@@ -196,13 +195,13 @@ def _at(node: str) -> Any:
 def _require_shared(ray: Any, root: DataRoot) -> None:
     """Raise InputError unless every node sees the data root, where all of them write."""
     token = root.root / ".work" / f"seen-{uuid.uuid4().hex}"
-    publish_bytes(token, b"")
+    root.publish_bytes(token, b"")
     try:
         sees = ray.remote(num_cpus=0)(_is_there)
         nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"]]
         blind = ray.get([sees.options(scheduling_strategy=_at(node)).remote(token) for node in nodes]).count(False)
     finally:
-        remove(token)
+        root.remove(token)
     if blind:
         raise InputError(
             f"{blind} of {len(nodes)} nodes of the Ray cluster do not see what lies below REC_DATA; it must be a "

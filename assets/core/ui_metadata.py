@@ -6,7 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.preview import columns_of, first_rows
 
 

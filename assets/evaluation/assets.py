@@ -26,7 +26,6 @@ from storage.artifacts.saved_models import SavedModels, read_models
 from storage.artifacts.tables import Embeddings
 from storage.artifacts.variants import figures, find_variants
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes
 from storage.schemas import SCHEMAS
 
 
@@ -219,7 +218,7 @@ def report(
     target = context.root.path("report", context.dataset.name, ".html")
     facts = {"open": link(report_url(context.root.name(context.dataset.name))), **history_picture(history)}
     page = render(findings, pictures_of(context), config.report_users)
-    publish_bytes(target, page.encode())
+    context.root.publish_bytes(target, page.encode())
     return AssetResult(target, facts, published=lambda: append_run(context.root, context.dataset.name, run))
 
 

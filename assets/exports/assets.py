@@ -13,7 +13,6 @@ from assets.interactions.build_core import user_ids_of
 from assets.interactions.splits import TRAIN, Parts
 from storage.artifacts.releases import SERVED_MODEL, Promoted
 from storage.artifacts.tables import Embeddings
-from storage.files.atomic import publishing
 
 EXPORT: dict[str, Any] = {
     "group": "exports",
@@ -40,7 +39,7 @@ def mmrec_export(
     user_ids, item_ids = user_ids_of(interactions), core_ids(item_index)
     views = {IMAGE: image_embeddings, TEXT: text_embeddings}
     target = context.root.path(context.asset, context.dataset.name)
-    with publishing(target) as partial:
+    with context.root.publishing(target) as partial:
         partial.mkdir()
         write_mmrec(partial, context.dataset.name, interactions, splits, user_ids, item_ids, views)
     facts = {"interactions": len(interactions), "users": len(user_ids), "items": len(item_ids)}
@@ -62,7 +61,7 @@ def recbole_export(
 
     item_ids = core_ids(item_index)
     target = context.root.path(context.asset, context.dataset.name)
-    with publishing(target) as partial:
+    with context.root.publishing(target) as partial:
         partial.mkdir()
         write_recbole(partial, context.dataset.name, interactions, splits, item_ids, items)
     return AssetResult(target, {"interactions": len(interactions), "items": len(item_ids)})
@@ -89,7 +88,7 @@ def vectors_export(
     target = context.root.path(context.asset, context.dataset.name)
     if "user_vectors" not in model.tensors:
         reason = f"{about['model']} is served, which has no vectors; 'serve' names another model"
-        with publishing(target) as partial:
+        with context.root.publishing(target) as partial:
             partial.mkdir()
             (partial / "README.txt").write_text(f"Nothing was exported: {reason}.\n")
         return AssetResult(target, about | {"skipped": reason})
@@ -97,7 +96,7 @@ def vectors_export(
     seen_users, seen_items = np.bincount(user, minlength=parts.users) > 0, np.bincount(item, minlength=parts.items) > 0
     users = Side("user", user_ids_of(interactions), model.tensors["user_vectors"], seen_users)
     items = Side("item", core_ids(item_index), model.tensors["item_vectors"], seen_items)
-    with publishing(target) as partial:
+    with context.root.publishing(target) as partial:
         partial.mkdir()
         write_vectors(partial, users, items, model.config["score"], about)
     facts = {"users": parts.users, "items": parts.items, "dimension": items.vectors.shape[1]}

@@ -46,7 +46,7 @@ def picture_folder(context: AssetContext) -> Path | None:
 
 def pictures_of(context: AssetContext) -> PictureStore:
     """The pictures kept for a dataset."""
-    return PictureStore(context.root.published.path("item_images", context.dataset.name))
+    return PictureStore(context.root.published.path("item_images", context.dataset.name), context.root.mirror)
 
 
 def likely_placeholders(item_images: pa.Table, share: float) -> dict[str, dict[str, object]]:

@@ -11,7 +11,6 @@ from assets.core.asset_decorator import dataset_asset
 from assets.core.asset_result import AssetResult
 from assets.core.settings import ItemSettings, ReviewSettings, SourceSettings
 from storage.errors import InputError
-from storage.files.atomic import remove
 from storage.raw.amazon import read_items, read_reviews
 from storage.raw.rejects import RejectCounts, Rejects, rejects_path
 from storage.raw.sample import SampleSize
@@ -34,7 +33,8 @@ def _raw(context: AssetContext, config: SourceSettings, kind: Literal["reviews",
     sample = SampleSize(config.sample_users, config.sample_items, config.sample_seed)
     folder = context.root.path(context.asset, context.dataset.name)
     work, limit = context.root.work, config.max_dump_bytes
-    obtained = obtain(context.dataset, kind, folder, work, limit, sample, config.force)
+    mirror = context.root.mirror
+    obtained = obtain(context.dataset, kind, folder, work, limit, sample, config.force, mirror)
     return AssetResult(obtained.path, {**obtained.facts, "format": context.dataset.format})
 
 
@@ -67,7 +67,7 @@ def _or_rejects(context: AssetContext, rows: pa.RecordBatchReader, rejects: Reje
             has_table = context.root.manifest_path(context.asset, context.dataset.name).exists()
             name = f"{context.dataset.name}.unusable" if has_table else context.dataset.name
             path = rejects_path(context.root, context.asset, name)
-            rejects.write(path)
+            rejects.write(path, context.root.mirror)
             where = f"; the rejected records are in {context.root.shown(path)}"
             hidden = error.without_data
             raise InputError(f"{error}{where}", without_data=hidden and f"{hidden}{where}") from error
@@ -78,10 +78,9 @@ def _or_rejects(context: AssetContext, rows: pa.RecordBatchReader, rejects: Reje
 def _keep_rejects(context: AssetContext, rejects: Rejects) -> dict[str, Any]:
     """Publish the rejected records beside their table, and count them."""
     path = rejects_path(context.root, context.asset, context.dataset.name)
-    rejects.write(path)
-    remove(
-        rejects_path(context.root, context.asset, f"{context.dataset.name}.unusable")
-    )  # of a file that was mended since
+    rejects.write(path, context.root.mirror)
+    of_mended_file = rejects_path(context.root, context.asset, f"{context.dataset.name}.unusable")
+    context.root.remove(of_mended_file)
     counts = RejectCounts(path)
     return {
         "rejected_rows": counts.rejected,

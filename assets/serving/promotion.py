@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from assets.core.settings import PromotionSettings
-from storage.artifacts.data_root import Manifest
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.releases import Pointer, Release
 from storage.errors import InputError
 

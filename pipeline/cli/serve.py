@@ -23,7 +23,6 @@ from urllib.parse import quote, unquote, urlsplit
 from assets.evaluation.report_address import HOST, report_port
 from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
-from storage.files.mirror import mirror_of
 
 UI_PORT = 3000  # the default of `dagster dev`
 FOLLOW_S = 5.0
@@ -31,12 +30,12 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ReportServer(ThreadingHTTPServer):
-    """Serves the pages that lie directly in one folder, and a list of them; nothing else."""
+    """Serves the reports of a data root, and a list of them; nothing else."""
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, port: int):
-        self.folder, self.mirror = folder, mirror_of(folder)
+    def __init__(self, root: DataRoot, port: int):
+        self.folder, self.mirror = root.root / "report", root.mirror
         self._looked = -math.inf
         self._follower = ThreadPoolExecutor(1, "follower")  # one for all requests: each thread has clients of its own
         super().__init__((HOST, port), ReportHandler)
@@ -102,10 +101,10 @@ def contents(names: list[str]) -> bytes:
     return f"<!doctype html><meta charset='utf-8'><title>Reports</title><h1>Reports</h1>{listed}".encode()
 
 
-def serve_reports(folder: Path) -> ReportServer | None:
+def serve_reports(root: DataRoot) -> ReportServer | None:
     """Serve the reports from a thread; where the port is unavailable, say so and do without."""
     try:
-        server = ReportServer(folder, report_port())
+        server = ReportServer(root, report_port())
     except OSError as error:
         reason = f"port {report_port()} is unavailable ({error.strerror})"
         print(f"The reports are not served: {reason}; REC_REPORT_PORT names another.", file=sys.stderr)
@@ -161,7 +160,7 @@ def main() -> int:
         print(f"{error}.", file=sys.stderr)
         return 1
     announce_ui(sys.argv[1:])
-    serve_reports(root.root / "report")
+    serve_reports(root)
     return run_dagster(sys.argv[1:])
 
 

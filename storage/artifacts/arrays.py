@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from storage.files.atomic import publishing
+from storage.files.mirror import Mirror
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,9 @@ class NearestItems:
     textual: np.ndarray
 
 
-def write_nearest(path: Path, nearest: NearestItems) -> None:
+def write_nearest(path: Path, nearest: NearestItems, mirror: Mirror | None = None) -> None:
     """Publish both arrays at `path`."""
-    with publishing(path) as partial, partial.open("wb") as file:
+    with publishing(path, mirror) as partial, partial.open("wb") as file:
         np.savez(file, visual=nearest.visual, textual=nearest.textual)
 
 

@@ -1,4 +1,4 @@
-"""Where everything lies below the data root, and the manifest that says what each artefact was made of.
+"""Where everything lies below the data root, and how an artefact is found again by its manifest.
 
 data/ASSET/DATASET.parquet          a table          (.npz an array, .html a report)
 data/ASSET/DATASET/VERSION/         a model          (immutable)
@@ -11,63 +11,24 @@ data/.work/                         what is not finished yet
 import logging
 import os
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-import pydantic
-
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.tables import require_version
 from storage.environment import PROJECT_ROOT, absolute
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, sha256_of
+from storage.files.atomic import publish_bytes, publishing, remove, sha256_of
 from storage.files.checksums import add_checksum, verify_checksum
-from storage.files.mirror import Mirror, mirror_at
-from storage.files.remote import is_url
+from storage.files.mirror import Mirror
+from storage.files.remote import Remote, is_url
 from storage.text import shorten
 
 logger = logging.getLogger(__name__)
 
 SHOWN_CHARACTERS = 80  # of a path in a sentence about it
-
-
-class Recipe(pydantic.BaseModel):
-    """What an artefact is made of: where all of this is equal, it is used again.
-
-    A model that began from the version before, and settings that were kept from an earlier search, also depend on what
-    was there before; their facts say so.
-    """
-
-    code_version: str
-    settings: dict[str, object]  # those that can change the result
-    fixed: list[str] = []  # the settings that were given, where tuning chooses the others
-    inputs: dict[str, str]  # data version of every upstream asset
-
-
-class Manifest(pydantic.BaseModel):
-    """What one artefact is and what it was made of. It is written after the artefact, and never without it."""
-
-    asset: str
-    dataset: str
-    path: str  # below the data root; absolute for a local dump that is used where it lies
-    bytes: int
-    sha256: str
-    data_version: str
-    recipe: Recipe
-    numbering: dict[str, str]  # version of what its integer ids come from
-    facts: dict[str, object]  # what a person was shown of it
-    seconds: float
-    rows: int | None = None
-    run: str = ""  # the Dagster run that made it
-    made_at: int = 0  # ms since the epoch
-    read: dict[str, str] = {}  # data version of every upstream asset when it was last made or found to be unchanged
-    verdicts: dict[str, bool] = {}  # of its blocking checks, by name: whether it passed
-    variant: str = ""  # of a run with settings of its own; empty for what is published
-
-    @property
-    def failed(self) -> list[str]:
-        """The blocking checks that it did not pass."""
-        return [check for check, passed in self.verdicts.items() if not passed]
 
 
 @dataclass(frozen=True)
@@ -94,7 +55,7 @@ class DataRoot:
     @classmethod
     def at(cls, url: str, work: Path) -> "DataRoot":
         """What lies at a URL, by its mirror below the local folder `work`."""
-        mirror = mirror_at(url, work)
+        mirror = Mirror(Remote(url), work)
         return cls(mirror.folder, mirror)
 
     @property
@@ -117,9 +78,20 @@ class DataRoot:
         if self.mirror:
             self.mirror.pull_once(dataset, assets)
 
+    def publishing(self, target: Path) -> AbstractContextManager[Path]:
+        """As `storage.files.atomic.publishing`; the remote has the content before this folder."""
+        return publishing(target, self.mirror)
+
+    def publish_bytes(self, target: Path, content: bytes) -> None:
+        publish_bytes(target, content, self.mirror)
+
+    def remove(self, path: Path) -> None:
+        """Delete what was published at a path, here and on the remote."""
+        remove(path, self.mirror)
+
     def uri(self, path: Path) -> str:
         """Where a path of the root lies for everybody who has access to it."""
-        if self.mirror and path.is_relative_to(self.root):
+        if self.mirror and self.mirror.holds(path):
             return self.mirror.remote.uri(self.mirror.key(path))
         return path.as_uri()
 
@@ -148,7 +120,7 @@ class DataRoot:
         if manifest.variant != self.variant:
             return
         target = self.manifest_path(manifest.asset, manifest.dataset, which)
-        publish_bytes(target, add_checksum(manifest.model_dump_json()))
+        self.publish_bytes(target, add_checksum(manifest.model_dump_json()))
 
     def find_manifest(self, asset: str, dataset: str, which: str = "") -> Manifest | None:
         """The manifest of an artefact, or None where it was never made; a variant may have the published one.

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.tables import read_table, write_table
-from storage.files.atomic import publishing, remove
 from storage.files.locks import lock_file
 from storage.schemas import SCHEMAS
 
@@ -58,14 +58,14 @@ class Run:
 def read_history(root: DataRoot, dataset: str) -> pa.Table:
     """The runs so far, the oldest first."""
     with _locked(root, dataset):
-        return _read(root.path(TABLE, dataset, ".parquet"))
+        return _read(root, root.path(TABLE, dataset, ".parquet"))
 
 
 def append_run(root: DataRoot, dataset: str, run: Run) -> None:
     """Add the row of a run, in place of the one that it may have already."""
     path = root.path(TABLE, dataset, ".parquet")
     with _locked(root, dataset):
-        write_table(path, TABLE, with_run(_read(path), run))
+        write_table(path, TABLE, with_run(_read(root, path), run), mirror=root.mirror)
 
 
 def with_run(history: pa.Table, run: Run) -> pa.Table:
@@ -74,7 +74,7 @@ def with_run(history: pa.Table, run: Run) -> pa.Table:
     return pa.Table.from_pylist([*rows, asdict(run)], schema=SCHEMAS[TABLE])
 
 
-def _read(path: Path) -> pa.Table:
+def _read(root: DataRoot, path: Path) -> pa.Table:
     if not path.exists():
         return SCHEMAS[TABLE].empty_table()
     try:
@@ -83,9 +83,9 @@ def _read(path: Path) -> pa.Table:
             raise pa.ArrowInvalid("it has other columns")
     except (pa.ArrowException, OSError) as error:
         aside = path.with_name(f"{path.stem}.damaged-{time.time_ns()}{path.suffix}")
-        with publishing(aside) as partial:
+        with root.publishing(aside) as partial:
             shutil.copytree(path, partial) if path.is_dir() else shutil.copyfile(path, partial)
-        remove(path)
+        root.remove(path)
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         logger.warning(f"{path} cannot be read ({reason}); it is kept as {aside.name}, and a new history begins")
         return SCHEMAS[TABLE].empty_table()

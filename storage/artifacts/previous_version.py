@@ -9,9 +9,9 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.errors import InputError
-from storage.files.atomic import publishing, remove
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def keep_previous(root: DataRoot, asset: str, dataset: str, suffix: str, checks:
         return
     if not all(manifest.verdicts.get(check) for check in checks):
         return
-    with publishing(root.path(asset, dataset, PREVIOUS + suffix)) as partial:
+    with root.publishing(root.path(asset, dataset, PREVIOUS + suffix)) as partial:
         _copy(root.path(asset, dataset, suffix), partial)
     path = root.path(asset, dataset, PREVIOUS + suffix).relative_to(root.root)
     root.write_manifest(manifest.model_copy(update={"path": str(path)}), PREVIOUS)
@@ -46,8 +46,8 @@ def find_previous(root: DataRoot, asset: str, dataset: str) -> Manifest | None:
 def drop_previous(root: DataRoot, asset: str, dataset: str) -> None:
     """Let go of the generation before; its manifest goes first, as it came last."""
     if (manifest := find_previous(root, asset, dataset)) is not None:
-        remove(root.manifest_path(asset, dataset, PREVIOUS))
-        remove(root.owned(manifest))
+        root.remove(root.manifest_path(asset, dataset, PREVIOUS))
+        root.remove(root.owned(manifest))
 
 
 def record_verdict(root: DataRoot, made: Manifest, check: str, passed: bool, checks: Collection[str]) -> bool:
@@ -93,7 +93,7 @@ def restore_previous(root: DataRoot, asset: str, dataset: str) -> Manifest:
         raise InputError(f"of {asset} there is no generation before the one that is there")
     source = root.artefact(previous)
     target = root.path(asset, dataset, source.name.removeprefix(f"{dataset}{PREVIOUS}"))
-    with publishing(target) as partial:
+    with root.publishing(target) as partial:
         _copy(source, partial)
     # It stands for what it is put in place of: until that changes, nobody has to make it again.
     read = root.manifest(asset, dataset).read

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pydantic
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.saved_models import SavedModels, read_models
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, remove
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +117,7 @@ def release_path(root: DataRoot, dataset: str, version: str) -> Path:
 def promote(root: DataRoot, release: Release) -> Path:
     """Write a release, move the pointer to it, and give its path; what is served already stays as it is."""
     path = release_path(root, release.dataset, release.version)
-    publish_bytes(path, release.model_dump_json(indent=1).encode())
+    root.publish_bytes(path, release.model_dump_json(indent=1).encode())
     pointer = find_pointer(root, release.dataset)
     earlier = [*pointer.earlier, pointer.version] if pointer else []
     withdrawn = pointer.withdrawn if pointer else []
@@ -204,8 +204,8 @@ def prune(root: DataRoot, dataset: str, keep: int, evaluated: Iterable[str] = ()
     named |= {one.path for asset in assets if (one := root.find_manifest(asset, dataset))}
     gone = [one for asset in sorted(assets) for one in _versions(root, asset, dataset) if one.path not in named]
     for manifest in gone:
-        remove(root.owned(manifest))
-        remove(root.manifest_path(manifest.asset, dataset, f"/{manifest.data_version}"))
+        root.remove(root.owned(manifest))
+        root.remove(root.manifest_path(manifest.asset, dataset, f"/{manifest.data_version}"))
     return [manifest.path for manifest in gone]
 
 
@@ -221,7 +221,7 @@ def _point(
         earlier=earlier,
         withdrawn=withdrawn,
     )
-    publish_bytes(root.path(CURRENT, release.dataset, ".json"), pointer.model_dump_json(indent=1).encode())
+    root.publish_bytes(root.path(CURRENT, release.dataset, ".json"), pointer.model_dump_json(indent=1).encode())
     return pointer
 
 

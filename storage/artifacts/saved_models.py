@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from storage.files.atomic import publish_bytes, publishing
+from storage.files.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def mean_validation(fits: tuple[SavedModel, ...]) -> float:
     return float(np.mean([fit.config.get("validation_ndcg@20", 0.0) for fit in fits]))
 
 
-def write_models(folder: Path, models: SavedModels) -> tuple[Path, str]:
+def write_models(folder: Path, models: SavedModels, mirror: Mirror | None = None) -> tuple[Path, str]:
     """Publish fits as an immutable version below `folder`, named by its content; return its path and version."""
     index = json.dumps({"fits": [model.name for model in models.fits], "skipped": models.skipped}).encode()
     files = {INDEX: index}
@@ -80,7 +81,7 @@ def write_models(folder: Path, models: SavedModels) -> tuple[Path, str]:
     for content in files.values():
         digest.update(content)
     version = digest.hexdigest()[:16]
-    with publishing(folder / version) as partial:
+    with publishing(folder / version, mirror) as partial:
         for name, content in files.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             (partial / name).write_bytes(content)

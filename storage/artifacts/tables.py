@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import InputError
 from storage.files.atomic import publishing
+from storage.files.mirror import Mirror
 from storage.schemas import SCHEMA_VERSION, SCHEMAS, embedding_schema
 
 BLOCK_ROWS = 1 << 16
@@ -59,12 +60,15 @@ class CodedReviews:
     item_ids: pa.Array
 
 
-def write_table(target: Path, name: str, rows: Rows, about: dict[str, str] | None = None) -> Written:
+def write_table(
+    target: Path, name: str, rows: Rows, about: dict[str, str] | None = None, mirror: Mirror | None = None
+) -> Written:
     """Publish `rows` as the table `name` at `target`.
 
     Args:
         name: the key of the table's schema.
         about: facts for the file's own metadata.
+        mirror: of the data root, if it has one.
 
     Returns:
         The count of the rows and a hash of their content that does not depend on how they were cut into batches.
@@ -80,7 +84,7 @@ def write_table(target: Path, name: str, rows: Rows, about: dict[str, str] | Non
     digest = hashlib.sha256(f"{name} {schema.to_string(show_field_metadata=False)} {facts}".encode())
     count = 0
     options = {"compression": "zstd", "write_page_checksum": True}
-    with publishing(target) as partial, pq.ParquetWriter(partial, described, **options) as writer:
+    with publishing(target, mirror) as partial, pq.ParquetWriter(partial, described, **options) as writer:
         for block in _blocks(rows):
             writer.write_batch(block)
             digest.update(_canonical(block))

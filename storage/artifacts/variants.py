@@ -16,7 +16,6 @@ import pydantic
 
 from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, remove
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def register(root: DataRoot, dataset: str, settings: RunSettings, run: str) -> V
     """Write down what the variant of `root` is made with."""
     given = {asset: dict(values) for asset, values in settings.items()}
     variant = Variant(name=root.variant, dataset=dataset, settings=given, run=run, made_at=time.time_ns() // 1_000_000)
-    publish_bytes(root.path(FOLDER, dataset, ".json"), variant.model_dump_json(indent=1).encode())
+    root.publish_bytes(root.path(FOLDER, dataset, ".json"), variant.model_dump_json(indent=1).encode())
     return variant
 
 
@@ -94,8 +93,8 @@ def forget(root: DataRoot, variant: Variant) -> None:
     for path in sorted(root.root.glob(f"[!.]*/{name}*")):
         mine = path.name == name or path.name.startswith(f"{name}.")
         if mine and path.parent.name != FOLDER:
-            remove(path)
-    remove(own.path(FOLDER, variant.dataset, ".json"))
+            root.remove(path)
+    root.remove(own.path(FOLDER, variant.dataset, ".json"))
 
 
 def select_variants(root: DataRoot, dataset: str, name: str | None) -> list[Variant]:

@@ -13,7 +13,6 @@ from storage.artifacts.data_root import DataRoot
 from storage.artifacts.tables import facts_of
 from storage.embeddings.store import FOLDER, publish_shard, read_shards, unused
 from storage.errors import InputError
-from storage.files.atomic import remove
 from storage.schemas import SCHEMAS
 
 
@@ -45,11 +44,11 @@ def collect_vectors(root: DataRoot) -> Collected:
                 left.unlink()
             wanted = named.get(folder.name, pa.array([], pa.string()))
             before = sum(path.lstat().st_size for path in folder.glob("*.arrow"))
-            stay, go = _collect_space(folder, wanted)
+            stay, go = _collect_space(root, folder, wanted)
             freed += before - sum(path.lstat().st_size for path in folder.glob("*.arrow"))
             kept, deleted = kept + stay, deleted + go
             if not any(folder.glob("*.arrow")):
-                remove(folder)
+                root.remove(folder)
         return Collected(kept, deleted, freed)
 
 
@@ -74,7 +73,7 @@ def _may_name_vectors(key: str) -> bool:
     return asset == FOLDER or (asset not in SCHEMAS and key.endswith(".parquet"))
 
 
-def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
+def _collect_space(root: DataRoot, folder: Path, named: pa.Array) -> tuple[int, int]:
     """Collect one space; return how many vectors stayed and how many are gone."""
     shards = read_shards(folder)
     content = pa.chunked_array([chunk for shard in shards for chunk in shard.content.chunks], pa.string())
@@ -86,9 +85,9 @@ def _collect_space(folder: Path, named: pa.Array) -> tuple[int, int]:
         if rows.all():
             staying.add(shard.path)
         elif rows.any():
-            staying.add(publish_shard(folder, shard.content.filter(pa.array(rows)), shard.vectors[rows]))
+            staying.add(publish_shard(root, folder, shard.content.filter(pa.array(rows)), shard.vectors[rows]))
     # Last, and not what was just written: rows that stay may be, byte by byte, another shard that goes.
     for shard in shards:
         if shard.path not in staying:
-            remove(shard.path)
+            root.remove(shard.path)
     return int(stays.sum()), int((~stays).sum())

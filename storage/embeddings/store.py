@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, publishing, sha256_of
+from storage.files.atomic import sha256_of
 from storage.files.locks import lock_file
 
 SHARD_ROWS = 1 << 15
@@ -64,7 +64,7 @@ class EmbeddingStore:
         shard_rows: int | None = None,
         shard_s: float | None = None,
     ):
-        self.identity = dict(identity)
+        self.root, self.identity = root, dict(identity)
         self.folder = root.root / FOLDER / space_name(identity)
         self._shard_rows = SHARD_ROWS if shard_rows is None else shard_rows
         self._shard_s = SHARD_S if shard_s is None else shard_s
@@ -100,7 +100,7 @@ class EmbeddingStore:
             return
         keys = [key for batch, _ in self._waiting for key in batch]
         vectors = np.concatenate([batch for _, batch in self._waiting])
-        shard = map_shard(_publish(self.folder, self.identity, keys, vectors))
+        shard = map_shard(_publish(self.root, self.identity, keys, vectors))
         # Vectors that an encoder has just made are as long as they must be, whatever lies there of another length.
         self._shards = [known for known in self._shards if known.vectors.shape[1] == vectors.shape[1]] + [shard]
         self._waiting = []
@@ -136,7 +136,7 @@ def publish_vectors(root: DataRoot, identity: Mapping[str, object], content: Seq
     """
     kept, vectors = _finite(content, vectors)
     if kept:
-        _publish(root.root / FOLDER / space_name(identity), identity, kept, vectors)
+        _publish(root, identity, kept, vectors)
     return len(kept)
 
 
@@ -146,15 +146,16 @@ def _finite(content: Sequence[str], vectors: np.ndarray) -> tuple[list[str], np.
     return kept, np.asarray(vectors[finite], dtype=np.float32)
 
 
-def _publish(folder: Path, identity: Mapping[str, object], content: Sequence[str], vectors: np.ndarray) -> Path:
+def _publish(root: DataRoot, identity: Mapping[str, object], content: Sequence[str], vectors: np.ndarray) -> Path:
+    folder = root.root / FOLDER / space_name(identity)
     description = folder / "space.json"
     if not description.exists():
-        publish_bytes(description, json.dumps(identity, indent=1, sort_keys=True).encode())
-    return publish_shard(folder, pa.array(content, pa.string()), vectors)
+        root.publish_bytes(description, json.dumps(identity, indent=1, sort_keys=True).encode())
+    return publish_shard(root, folder, pa.array(content, pa.string()), vectors)
 
 
-def publish_shard(folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np.ndarray) -> Path:
-    """Write a shard, whole or not at all; its name is the SHA-256 of its bytes."""
+def publish_shard(root: DataRoot, folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np.ndarray) -> Path:
+    """Write a shard of the space at `folder`, whole or not at all; its name is the SHA-256 of its bytes."""
     n, dimension = vectors.shape
     flat = pa.array(np.ascontiguousarray(vectors).reshape(n * dimension))
     rows = pa.table({"content": content, "vector": pa.FixedSizeListArray.from_arrays(flat, dimension)})
@@ -163,7 +164,7 @@ def publish_shard(folder: Path, content: pa.Array | pa.ChunkedArray, vectors: np
         writer.write_table(rows.combine_chunks())
     written = sink.getvalue()
     path = folder / f"{hashlib.sha256(written).hexdigest()}.arrow"
-    with publishing(path) as partial:
+    with root.publishing(path) as partial:
         partial.write_bytes(written)
     return path
 

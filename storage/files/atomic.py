@@ -1,7 +1,7 @@
 """Every file appears whole or not at all: write beside the target, flush to disk, then rename.
 
-Nothing is published or deleted in any other way: below the mirror of a remote, the remote gets it first, so that
-whatever fails or is killed on the way leaves nothing here that is not there.
+Nothing is published or deleted in any other way. Of a path in the mirror of a remote, the remote gets the content
+first, so that whatever fails or is killed on the way leaves nothing here that is not there.
 """
 
 import hashlib
@@ -13,27 +13,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from storage.files.disk_errors import explain_disk_errors
-from storage.files.mirror import mirror_of
+from storage.files.mirror import Mirror
 
 
 @contextmanager
-def publishing(target: Path) -> Iterator[Path]:
+def publishing(target: Path, mirror: Mirror | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `target`; on success it replaces `target` in one step, on any error it is gone.
 
     The path yielded does not exist yet: the caller makes a file or a folder of it. A folder that is there already is
     kept if it holds the same, and otherwise replaced as a whole, in two steps between which there is none.
+
+    Args:
+        mirror: of the data root, if it has one; a `target` outside of it is published on this machine alone.
 
     Raises:
         InputError: a remote is unavailable, and nothing has changed here then; or the disk is full, read-only, or takes
             no file so large.
     """
     # Twice: what the writer meets while the disk is as it was then, and what publishing itself meets.
-    with explain_disk_errors(target), _replacing(target) as partial, explain_disk_errors(target):
+    with explain_disk_errors(target), _replacing(target, mirror) as partial, explain_disk_errors(target):
         yield partial
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def _replacing(target: Path, mirror: Mirror | None) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(target, "partial")
     _remove(partial)
@@ -43,7 +46,7 @@ def _replacing(target: Path) -> Iterator[Path]:
             for path in partial.rglob("*"):
                 _flush(path)
         is_kept = partial.is_dir() and target.exists() and sha256_of(target) == sha256_of(partial)
-        if mirror := mirror_of(target):
+        if mirror and mirror.holds(target):
             mirror.upload(target if is_kept else partial, target)
         if is_kept:
             return
@@ -57,19 +60,19 @@ def _replacing(target: Path) -> Iterator[Path]:
         _remove(partial)
 
 
-def publish_bytes(target: Path, content: bytes) -> None:
+def publish_bytes(target: Path, content: bytes, mirror: Mirror | None = None) -> None:
     """Write `content` to `target`, whole or not at all."""
-    with publishing(target) as partial:
+    with publishing(target, mirror) as partial:
         partial.write_bytes(content)
 
 
-def remove(path: Path) -> None:
+def remove(path: Path, mirror: Mirror | None = None) -> None:
     """Delete what was published at `path`, a file or a folder, where there is any.
 
     Raises:
         InputError: a remote is unavailable; nothing has changed here then.
     """
-    if mirror := mirror_of(path):
+    if mirror and mirror.holds(path):
         mirror.remove(path)
     _remove(path)
 

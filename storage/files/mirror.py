@@ -36,6 +36,10 @@ class Mirror:
         self._pulled: set[str] = set()
         self._pulling = threading.Lock()
 
+    def holds(self, path: Path) -> bool:
+        """Whether a path is one of the mirror's."""
+        return path.is_relative_to(self.folder)
+
     def key(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
@@ -138,20 +142,6 @@ class Mirror:
                 yield False
                 return
             yield True
-
-
-_MIRRORS: dict[Path, Mirror] = {}  # of this process: whoever publishes knows a path alone
-
-
-def mirror_at(url: str, work: Path) -> Mirror:
-    """The mirror below `work` of what lies at a URL, one for all of this process."""
-    mirror = Mirror(Remote(url), work)
-    return _MIRRORS.setdefault(mirror.folder, mirror)
-
-
-def mirror_of(path: Path) -> Mirror | None:
-    """The mirror that a path lies in."""
-    return next((mirror for folder, mirror in _MIRRORS.items() if path.is_relative_to(folder)), None)
 
 
 def belongs(key: str, dataset: str, assets: Collection[str] | None = None) -> bool:

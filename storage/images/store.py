@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import InputError
 from storage.files.atomic import publishing
+from storage.files.mirror import Mirror
 from storage.schemas import SCHEMA_VERSION, SCHEMAS
 
 GROUP_ROWS = 64  # of a shard; a reader decodes no less than such a group
@@ -69,8 +70,8 @@ class PictureBatch:
 class PictureStore:
     """The shards of one dataset. What cannot be read is left out, with a warning."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, mirror: Mirror | None = None):
+        self.folder, self.mirror = folder, mirror
 
     def attempts(self) -> Iterator[tuple[Attempt, bool]]:
         """Yield every attempt of every sound shard, and whether its content is there.
@@ -100,7 +101,7 @@ class PictureStore:
         table = pa.table([pa.array(column, kind) for column, kind in zip(columns, schema.types, strict=True)], schema)
         name = hashlib.sha256(repr([attempt for attempt, _ in rows]).encode()).hexdigest()[:16]
         compression = {column: "none" if column == "content" else "zstd" for column in schema.names}
-        with publishing(self.folder / f"{name}.parquet") as partial:
+        with publishing(self.folder / f"{name}.parquet", self.mirror) as partial:
             pq.write_table(
                 table,
                 partial,

@@ -18,6 +18,7 @@ import urllib3
 from storage.errors import InputError, OutOfReachError
 from storage.files.atomic import publish_bytes, publishing, sha256_of
 from storage.files.checksums import add_checksum
+from storage.files.mirror import Mirror
 from storage.http_policy import HEADERS, PASSING_CODES, Retries, retry_after_s, without_secrets
 from storage.progress import Progress
 from storage.raw.partial import Partial, Receipt, State, find_receipt, is_whole, name_partial, receipt_path
@@ -46,12 +47,14 @@ def download(
     *,
     force: bool = False,
     retries: Retries | None = None,
+    mirror: Mirror | None = None,
 ) -> Download:
     """Bring `url` to `target`, unless what is there is what the server has.
 
     Args:
         work: a local folder, the same at the next call, for what has arrived so far.
         force: fetch it all again, whatever is there.
+        mirror: of the data root, if it has one.
 
     Raises:
         InputError: it is larger than `max_bytes` or the free disk, damaged where it lies, refused, or out of reach.
@@ -65,7 +68,7 @@ def download(
             if force:
                 partial.discard()
             known = None if force else find_receipt(target, url)
-            fetch = _Fetch(url, target, partial, known, max_bytes, progress, retries or Retries(), session)
+            fetch = _Fetch(url, target, partial, known, max_bytes, progress, retries or Retries(), session, mirror)
             return fetch.run()
     except OSError as error:  # requests' own are OSErrors too, and are told apart in _Fetch
         where = f"{error.strerror} ({error.filename or work})"
@@ -94,6 +97,7 @@ class _Fetch:
     progress: Progress
     retries: Retries
     session: requests.Session
+    mirror: Mirror | None
 
     @property
     def shown(self) -> str:
@@ -123,14 +127,14 @@ class _Fetch:
 
     def _publish(self, state: State, digest: str) -> Download:
         """Give the file its name. The work file goes last, so that a kill on the way costs nothing."""
-        with publishing(self.target) as path:
+        with publishing(self.target, self.mirror) as path:
             try:
                 os.link(self.partial.path, path)
             except OSError:  # another file system, or one without links
                 shutil.copyfile(self.partial.path, path)
         known = state.model_dump(exclude={"bytes"})
         receipt = Receipt(**known, bytes=self.partial.size, url=name_partial(self.url), sha256=digest)
-        publish_bytes(receipt_path(self.target), add_checksum(receipt.model_dump_json()))
+        publish_bytes(receipt_path(self.target), add_checksum(receipt.model_dump_json()), self.mirror)
         self.partial.discard()
         return Download(receipt, fetched=True)
 

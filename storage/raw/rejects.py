@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.tables import facts_of, write_table
 from storage.errors import InputError
+from storage.files.mirror import Mirror
 from storage.raw.fields import KNOWN_NOISE
 from storage.raw.gzip_reader import DAMAGED, TRUNCATED
 from storage.schemas import SCHEMAS
@@ -90,11 +92,11 @@ class Rejects:
         columns = zip(*sorted(self._rows), strict=True) if self._rows else ((), (), ())
         return pa.table([list(column) for column in columns], schema=SCHEMAS["rejects"])
 
-    def write(self, target: Path) -> None:
+    def write(self, target: Path, mirror: Mirror | None = None) -> None:
         """Publish the table `rejects`, with the counts in the file's own metadata."""
         counts = {"by_reason": self.by_reason(), "not_read": self.not_read()}
         about = {name: json.dumps(found, sort_keys=True) for name, found in counts.items()}
-        write_table(target, "rejects", self.table(), about)
+        write_table(target, "rejects", self.table(), about, mirror)
 
 
 def _shown(value: object) -> str:

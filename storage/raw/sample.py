@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from storage.files.atomic import publish_bytes, publishing
+from storage.files.mirror import Mirror
 
 GROUPS = 8  # of each kind
 DAY_MS = 86_400_000
@@ -100,20 +101,22 @@ def planted_items(size: SampleSize) -> list[SampleItem]:
     return items
 
 
-def write_sample(folder: Path, kind: Literal["reviews", "metadata"], size: SampleSize) -> Path:
+def write_sample(
+    folder: Path, kind: Literal["reviews", "metadata"], size: SampleSize, mirror: Mirror | None = None
+) -> Path:
     """Write one raw file of the sample into `folder` (the pictures beside the metadata) and return its path."""
     if kind == "reviews":
         lines = _with_broken(_review_lines(size), BROKEN_REVIEWS)
     else:
         lines = _with_broken(_item_lines(size), BROKEN_ITEMS)
         rng = np.random.default_rng([size.seed, 3])
-        with publishing(folder / "images") as pictures:
+        with publishing(folder / "images", mirror) as pictures:
             pictures.mkdir()
             for item in planted_items(size):
                 if item.has_picture:
                     (pictures / f"{item.item_id}.jpg").write_bytes(_picture(item, rng))
     target = folder / f"{kind}.jsonl.gz"
-    publish_bytes(target, gzip.compress(b"\n".join(lines) + b"\n", mtime=0))
+    publish_bytes(target, gzip.compress(b"\n".join(lines) + b"\n", mtime=0), mirror)
     return target
 
 

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from storage.catalogue import Dataset
 from storage.errors import InputError
+from storage.files.mirror import Mirror
 from storage.http_policy import without_secrets
 from storage.progress import Progress
 from storage.raw.download import download
@@ -29,6 +30,7 @@ def obtain(
     max_bytes: int,
     sample: SampleSize,
     force: bool = False,
+    mirror: Mirror | None = None,
 ) -> Obtained:
     """A raw file: written (`sample:`), downloaded (a URL) unless it is there unchanged, or used where it lies (a path).
 
@@ -36,6 +38,7 @@ def obtain(
         folder: where a file that is not local yet is put.
         work: where a download that is not finished yet is kept.
         force: download it although it is there unchanged.
+        mirror: of the data root, if it has one.
 
     Raises:
         InputError: it is not there, or it is larger than `max_bytes`.
@@ -44,13 +47,13 @@ def obtain(
     scheme = urlsplit(source).scheme
     facts: dict[str, str | int | bool | None] = {"source": without_secrets(source), "downloaded": False}
     if scheme == "sample":
-        return Obtained(write_sample(folder, kind, sample), facts)
+        return Obtained(write_sample(folder, kind, sample, mirror), facts)
     if scheme in ("http", "https"):
         name = Path(urlsplit(source).path).name
         target = folder / (name if name.strip(".") else kind)
         with Progress(f"raw_{kind} {dataset.name}", unit="bytes") as progress:
             try:
-                result = download(source, target, work / "downloads", max_bytes, progress, force=force)
+                result = download(source, target, work / "downloads", max_bytes, progress, force=force, mirror=mirror)
             except InputError as error:
                 raise type(error)(f"'{kind}' is unavailable: {error}") from error
         return Obtained(target, {**facts, **result.receipt.model_dump(exclude={"url"}), "downloaded": result.fetched})

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.catalogue import load_catalogue
 from storage.errors import InputError
 from storage.files.checksums import add_checksum

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from yarl import URL
 
+from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import publish_shard, read_shards
 from storage.images.statuses import RefusedError
 from storage.images.url_policy import follow_redirect, is_on_the_web, require_allowed, url_of
@@ -99,7 +100,7 @@ class Shards:
         for old in space.glob("*.arrow"):
             old.unlink()
         many = np.ones((4 * len(files), 3), dtype=np.float32)
-        sound = publish_shard(space, pa.array([f"{n:064}" for n in range(len(many))]), many)
+        sound = publish_shard(DataRoot(folder), space, pa.array([f"{n:064}" for n in range(len(many))]), many)
         for content in files:
             (space / f"{hashlib.sha256(content).hexdigest()}.arrow").write_bytes(content)
         found = {shard.path: shard for shard in read_shards(space)}

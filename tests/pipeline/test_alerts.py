@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.alerts import Alert, degradations, notify, run_failures
 from pipeline.runs.failure_reason import last_run, reason_of
-from storage.artifacts.data_root import Manifest, Recipe
+from storage.artifacts.manifest import Manifest, Recipe
 from tests.pipeline.in_process import Pipeline
 
 ALERT = Alert("run_failed", "toys", "run-1", "refresh", "The disk is full.", "Make room.")

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.definitions import defs
 from pipeline.jobs import daily_freshness, monthly_refresh, weekly_check
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from tests.pipeline.in_process import Pipeline
 
 MONDAY = datetime(2026, 11, 23, 3, tzinfo=UTC)

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from storage.artifacts.data_root import DataRoot, Manifest
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.tables import read_table
 from storage.environment import PROJECT_ROOT
 

@@ -25,7 +25,8 @@ from assets.core.io_managers import ArraysIOManager, ModelsIOManager, Publishing
 from models.encoders.clip import ImageEncoder
 from models.errors import ModelError
 from storage.artifacts.arrays import NearestItems
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.saved_models import CONFIG, INDEX, WEIGHTS, FileCheckpoint, SavedModels
 from storage.environment import PROJECT_ROOT
 from storage.files.atomic import sha256_of

@@ -11,7 +11,6 @@ import pytest
 from pipeline.cli import serve
 from storage.artifacts.data_root import DataRoot
 from storage.environment import PROJECT_ROOT
-from storage.files.atomic import publish_bytes
 from tests.pipeline.in_process import Pipeline, failures
 from tests.pipeline.ports import free_ports
 from tests.pipeline.test_lineage import LINEAGE, PAID_FOR
@@ -32,11 +31,19 @@ def command(url: str, work: Path, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(line, cwd=PROJECT_ROOT, env=environment, capture_output=True, text=True)
 
 
+def require_all_sent(root: DataRoot) -> None:
+    """Whatever lies in the mirror was sent: nobody published past it."""
+    assert root.mirror
+    files = {path.relative_to(root.root).as_posix() for path in root.root.rglob("*") if path.is_file()}
+    assert {key for key in files if "/." not in f"/{key}"} == root.mirror.remote.find().keys()
+
+
 @pytest.mark.long
 def test_another_machine_uses_what_one_has_made(url: str, tmp_path: Path) -> None:
     one = Pipeline(DataRoot.at(url, tmp_path / "one"))
     result = one.run("quick", "*recbole_export", SMALL)
     assert result.success, failures(result)
+    require_all_sent(one.root)
     made = {asset: one.root.manifest(asset, "quick") for asset in EXPORTED}
     assert one.metadata("splits", "quick")["dagster/uri"] == f"{url}/splits/quick.parquet"
 
@@ -76,7 +83,7 @@ def test_reports_of_other_machines_are_served(
     monkeypatch.setenv("REC_REPORT_PORT", str(free_ports(1)[0]))
     monkeypatch.setattr(serve, "FOLLOW_S", 0.0)
     one, here = DataRoot.at(url, tmp_path / "one"), DataRoot.at(url, tmp_path / "here")
-    server = serve.serve_reports(here.root / "report")
+    server = serve.serve_reports(here)
     assert server is not None
 
     def get(path: str) -> str:
@@ -87,7 +94,7 @@ def test_reports_of_other_machines_are_served(
     try:
         assert "There is none yet" in get("/")
         for page in ("<p>first", "<p>second"):
-            publish_bytes(one.path("report", "shop", ".html"), page.encode())
+            one.publish_bytes(one.path("report", "shop", ".html"), page.encode())
             assert get("/shop.html") == page
         s3.stop()
         assert get("/shop.html") == "<p>second"
@@ -108,6 +115,7 @@ def test_another_machine_pays_for_nothing_and_shows_the_report(
     one = Pipeline(DataRoot.at(url, tmp_path / "one"))
     result = one.run("quick")
     assert result.success, failures(result)
+    require_all_sent(one.root)
     monkeypatch.setattr("models.encoders.clip.ImageEncoder.encode", paid)
     monkeypatch.setattr("models.encoders.sbert.TextEncoder.encode", paid)
     monkeypatch.setattr("models.training.trainer.train", paid)

@@ -15,6 +15,7 @@ import pytest
 from assets.evaluation.report_address import report_port, report_url
 from pipeline.cli import serve
 from pipeline.cli.serve import ReportServer, announce_ui, serve_reports
+from storage.artifacts.data_root import DataRoot
 from storage.errors import InputError
 from tests.pipeline.ports import free_ports
 
@@ -31,7 +32,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ReportSe
     (folder / ".my shop.html.12.partial").write_text("half")
     (tmp_path / "secret.html").write_text("secret")
     (folder / "link.html").symlink_to(tmp_path / "secret.html")
-    started = serve_reports(folder)
+    started = serve_reports(DataRoot(tmp_path))
     assert started is not None
     yield started
     started.shutdown()
@@ -77,7 +78,7 @@ def test_a_foreign_name_for_this_machine_is_refused(server: ReportServer) -> Non
 
 def test_a_port_in_use_is_one_sentence(server: ReportServer, capsys: pytest.CaptureFixture[str]) -> None:
     capsys.readouterr()
-    assert serve_reports(server.folder) is None
+    assert serve_reports(DataRoot(server.folder.parent)) is None
     said = capsys.readouterr().err
     assert said.startswith(f"The reports are not served: port {server.server_port} is unavailable (")
     assert said.count("\n") == 1
@@ -90,7 +91,7 @@ def test_a_port_that_is_none_is_one_sentence(
     monkeypatch.setenv("REC_REPORT_PORT", given)
     with pytest.raises(InputError, match="REC_REPORT_PORT"):
         report_port()
-    assert serve_reports(tmp_path) is None
+    assert serve_reports(DataRoot(tmp_path)) is None
     assert capsys.readouterr().err == f"The reports are not served: REC_REPORT_PORT is '{given}', which is no port.\n"
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from assets.training import search
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
 from storage.artifacts.history import Run, append_run, read_history
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.saved_models import FileCheckpoint
 from storage.embeddings.store import EmbeddingStore
 from storage.errors import InputError

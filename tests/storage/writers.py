@@ -17,12 +17,12 @@ from assets.exports.mmrec import IMAGE, TEXT, write_mmrec
 from assets.exports.recbole import write_recbole
 from assets.exports.vectors import Side, write_vectors
 from storage.artifacts.arrays import NearestItems, write_nearest
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
 from storage.artifacts.history import Run, append_run
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.saved_models import FileCheckpoint, SavedModel, SavedModels, write_models
 from storage.artifacts.tables import Embeddings, write_table
 from storage.embeddings.store import EmbeddingStore
-from storage.files.atomic import publish_bytes, publishing
 from storage.images.attempts import Attempts
 from storage.images.decoding import Picture
 from storage.images.store import PictureStore
@@ -111,7 +111,7 @@ def history(root: DataRoot, version: int) -> None:
 
 
 def report(root: DataRoot, version: int) -> None:
-    publish_bytes(root.path("report", "shop", ".html"), noise(version))
+    root.publish_bytes(root.path("report", "shop", ".html"), noise(version))
 
 
 def sample(root: DataRoot, version: int) -> None:
@@ -146,7 +146,7 @@ def export(write: Callable[..., None], name: str, given: Callable[[int], tuple[A
     """The writer of an export, which is a folder."""
 
     def written(root: DataRoot, version: int) -> None:
-        with publishing(root.path(name, "shop")) as folder:
+        with root.publishing(root.path(name, "shop")) as folder:
             folder.mkdir()
             write(folder, *given(version))
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from assets.interactions.splits import TRAIN, Parts
 from models.ranking.ranking import Scorer
 from models.recommenders.explanations import Explainer, ItemExplainer
-from storage.artifacts.data_root import Manifest
+from storage.artifacts.manifest import Manifest
 from storage.artifacts.saved_models import SavedModel, SavedModels
 
 SENT = "what is sent"  # of the model that is fitted to all interactions

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from assets.evaluation.report.findings import Findings
-from storage.artifacts.data_root import Manifest
+from storage.artifacts.manifest import Manifest
 from storage.images.statuses import OK
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from assets.core.settings import ALL_SETTINGS
 from assets.features.encoders import without_folder
-from storage.artifacts.data_root import Manifest
+from storage.artifacts.manifest import Manifest
 
 PACKAGES = (
     "dagster",

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from assets.checks.table_checks import few_rejects
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.raw.gzip_reader import TRUNCATED
 from storage.raw.rejects import DUPLICATE, Rejects, rejects_path
 

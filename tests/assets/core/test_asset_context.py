@@ -5,7 +5,7 @@ import pytest
 from assets.core.asset_context import common_numbering
 from assets.core.effective_settings import resolve_settings
 from assets.core.settings import ALL_SETTINGS, CoreSettings
-from storage.artifacts.data_root import Manifest, Recipe
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.catalogue import Dataset
 from storage.errors import InputError
 

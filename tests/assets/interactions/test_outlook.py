@@ -18,7 +18,8 @@ from assets.interactions.outlook import (
     rates_here,
     shares,
 )
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.schemas import SCHEMAS
 
 

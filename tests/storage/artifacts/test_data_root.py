@@ -8,18 +8,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.previous_version import PREVIOUS, record_verdict, restore_previous
 from storage.artifacts.releases import Release, promote, prune
 from storage.artifacts.tables import read_table, write_table
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, sha256_of
+from storage.files.atomic import sha256_of
 from storage.schemas import SCHEMA_VERSION, SCHEMAS
 
 
 def made(root: DataRoot, asset: str, inputs: dict[str, str]) -> Manifest:
     path = root.path(asset, "d", ".bin")
-    publish_bytes(path, asset.encode())
+    root.publish_bytes(path, asset.encode())
     manifest = Manifest(
         asset=asset, dataset="d", path=str(path.relative_to(root.root)), bytes=len(asset), sha256=sha256_of(path),
         data_version=f"{asset}-1", recipe=Recipe(code_version="1", settings={"k": 5}, inputs=inputs), numbering={},

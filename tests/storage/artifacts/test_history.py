@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
 from storage.artifacts.history import Run, append_run, read_history
+from storage.artifacts.manifest import Manifest, Recipe
 
 FIRST = Run("a", 1_000, 9_878, 500, 150.0, 0.25, "0123456789ab")
 

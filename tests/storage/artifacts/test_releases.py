@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage.artifacts.data_root import DataRoot, Manifest, Recipe
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.releases import (
     Pointer,
     Promoted,
@@ -19,7 +20,7 @@ from storage.artifacts.releases import (
 )
 from storage.artifacts.saved_models import SavedModel, SavedModels, write_models
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, sha256_of
+from storage.files.atomic import sha256_of
 
 
 def manifest(root: DataRoot, asset: str, path: Path, version: str, made_at: int, **inputs: str) -> Manifest:
@@ -54,7 +55,7 @@ def release(root: DataRoot, value: float) -> Release:
     made = Release.of("toys", value, train(root, value))
     manifest(root, "current", promote(root, made), made.version, int(value))
     path = root.path("recommendations", "toys") / f"r{value:.0f}.parquet"
-    publish_bytes(path, f"recommendations {value}".encode())
+    root.publish_bytes(path, f"recommendations {value}".encode())
     manifest(root, "recommendations", path, f"r{value:.0f}", int(value), current=made.version)
     show_recommendations(root, "toys")
     return made
@@ -170,7 +171,7 @@ def test_lists_that_failed_or_were_not_checked_yet_are_not_named(root: DataRoot)
         made = Release.of("toys", value, train(root, value))
         manifest(root, "current", promote(root, made), made.version, value)
         path = root.path("recommendations", "toys") / f"r{value}.parquet"
-        publish_bytes(path, f"recommendations {value}".encode())
+        root.publish_bytes(path, f"recommendations {value}".encode())
         manifest(root, "recommendations", path, f"r{value}", value, current=made.version)
         judged(root, f"r{value}", **verdicts)
         show_recommendations(root, "toys")

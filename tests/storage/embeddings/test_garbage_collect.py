@@ -35,7 +35,7 @@ def publish(root: DataRoot, dataset: str, space: dict, *content: list[int]) -> N
     named = pa.array([keys(*numbers) for numbers in content], pa.list_(pa.string()))
     table = embedding_table(index, np.ones((n, 3), np.float32), np.ones(n, bool), named)
     path = root.path("image_embeddings", dataset, ".parquet")
-    write_table(path, "image_embeddings", table, {"space": space_name(space)})
+    write_table(path, "image_embeddings", table, {"space": space_name(space)}, root.mirror)
 
 
 def kept(root: DataRoot, space: dict, upto: int = 10) -> list[int]:

@@ -17,7 +17,6 @@ from storage.artifacts.history import append_run, read_history
 from storage.embeddings.garbage_collect import collect_vectors
 from storage.environment import PROJECT_ROOT
 from storage.errors import InputError
-from storage.files.atomic import publish_bytes, publishing, remove
 from storage.files.remote import BATCH_BYTES, Found, Remote, batches
 from tests.storage.artifacts.test_data_root import made
 from tests.storage.artifacts.test_history import FIRST
@@ -42,8 +41,8 @@ def other(bucket: str, tmp_path: Path) -> DataRoot:
     return DataRoot.at(f"s3://{bucket}/team", tmp_path / "other")
 
 
-def publish_folder(target: Path, **files: str) -> None:
-    with publishing(target) as partial:
+def publish_folder(root: DataRoot, target: Path, **files: str) -> None:
+    with root.publishing(target) as partial:
         for name, content in files.items():
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             (partial / name).write_text(content)
@@ -65,46 +64,46 @@ class TestPublishing:
         self, s3: S3Server, bucket: str, one: DataRoot
     ) -> None:
         path = one.path("items", "shop", ".parquet")
-        publish_bytes(path, b"first")
-        publish_bytes(path, b"second")
+        one.publish_bytes(path, b"first")
+        one.publish_bytes(path, b"second")
         assert s3.keys(bucket) == ["team/items/shop.parquet"]
         assert s3.content(bucket, "team/items/shop.parquet") == path.read_bytes() == b"second"
         assert one.uri(path) == f"s3://{bucket}/team/items/shop.parquet"
 
     def test_work_under_way_stays_here(self, s3: S3Server, bucket: str, one: DataRoot, tmp_path: Path) -> None:
-        publish_bytes(one.work / "checkpoints" / "shop" / "one", b"half")
+        one.publish_bytes(one.work / "checkpoints" / "shop" / "one", b"half")
         assert one.work == tmp_path / "one"
         assert s3.keys(bucket) == []
 
     def test_what_is_removed_is_gone_from_both(self, s3: S3Server, bucket: str, one: DataRoot) -> None:
-        publish_bytes(one.path("items", "shop", ".parquet"), b"rows")
-        publish_folder(one.path("export", "shop"), a="1", b="2")
-        publish_folder(one.path("export", "shop2"), a="1")
-        remove(one.path("items", "shop", ".parquet"))
-        remove(one.path("export", "shop"))
-        remove(one.path("export", "nothing"))
+        one.publish_bytes(one.path("items", "shop", ".parquet"), b"rows")
+        publish_folder(one, one.path("export", "shop"), a="1", b="2")
+        publish_folder(one, one.path("export", "shop2"), a="1")
+        one.remove(one.path("items", "shop", ".parquet"))
+        one.remove(one.path("export", "shop"))
+        one.remove(one.path("export", "nothing"))
         assert s3.keys(bucket) == ["team/export/shop2/a"]
         assert mirrored(one) == {"export/shop2/a": b"1"}
 
     def test_a_folder_is_there_whole_and_no_more_than_it(self, s3: S3Server, bucket: str, one: DataRoot) -> None:
-        publish_folder(one.path("export", "shop"), **{"a": "1", "deep/b [1]*?.txt": "2"})
+        publish_folder(one, one.path("export", "shop"), **{"a": "1", "deep/b [1]*?.txt": "2"})
         assert s3.keys(bucket) == ["team/export/shop/a", "team/export/shop/deep/b [1]*?.txt"]
-        publish_folder(one.path("export", "shop"), a="1", c="3")
+        publish_folder(one, one.path("export", "shop"), a="1", c="3")
         assert s3.keys(bucket) == ["team/export/shop/a", "team/export/shop/c"]
         assert s3.content(bucket, "team/export/shop/c") == b"3"
 
     def test_what_the_server_has_is_not_sent_again(self, s3: S3Server, one: DataRoot) -> None:
         for a in ("1", "1", "2"):
             with s3.asked("PUT") as sent:
-                publish_bytes(one.path("items", "shop", ".parquet"), b"rows")
-                publish_folder(one.path("model", "shop") / "version", a=a, b="same")
+                one.publish_bytes(one.path("items", "shop", ".parquet"), b"rows")
+                publish_folder(one, one.path("model", "shop") / "version", a=a, b="same")
         assert sent == ["team/model/shop/version/a"]
 
     def test_what_somebody_changed_on_the_server_is_sent_again(
         self, s3: S3Server, bucket: str, one: DataRoot, other: DataRoot
     ) -> None:
         for a, root in (("1", one), ("2", other), ("1", one)):
-            publish_folder(root.path("model", "shop"), a=a)
+            publish_folder(root, root.path("model", "shop"), a=a)
         assert s3.content(bucket, "team/model/shop/a") == b"1"
 
     def test_the_history_of_two_machines_is_one(self, one: DataRoot, other: DataRoot) -> None:
@@ -115,7 +114,7 @@ class TestPublishing:
         assert read_history(one, "shop")["run"].to_pylist() == [FIRST.run, "second"]
 
     def test_a_damaged_history_is_kept_aside_on_the_server_too(self, s3: S3Server, bucket: str, one: DataRoot) -> None:
-        publish_bytes(one.path("history", "shop", ".parquet"), b"no table")
+        one.publish_bytes(one.path("history", "shop", ".parquet"), b"no table")
         assert len(read_history(one, "shop")) == 0
         (aside,) = s3.keys(bucket)
         assert aside.startswith("team/history/shop.damaged-")
@@ -125,11 +124,11 @@ class TestPublishing:
 class TestPulling:
     def test_another_machine_has_what_belongs_to_a_dataset(self, one: DataRoot, other: DataRoot) -> None:
         manifest = made(one, "items", {})
-        publish_bytes(one.path("items", "d", ".rejects.parquet"), b"rejects")
-        publish_folder(one.path("model", "d") / "version", **{"softmax-0/config.json": "{}"})
-        publish_bytes(one.root / "embeddings" / "space" / "ab.arrow", b"vectors")
+        one.publish_bytes(one.path("items", "d", ".rejects.parquet"), b"rejects")
+        publish_folder(one, one.path("model", "d") / "version", **{"softmax-0/config.json": "{}"})
+        one.publish_bytes(one.root / "embeddings" / "space" / "ab.arrow", b"vectors")
         for stranger in ("d2.bin", "not-d.bin", "d2/version"):
-            publish_bytes(one.root / "items" / stranger, b"of another")
+            one.publish_bytes(one.root / "items" / stranger, b"of another")
         assert other.find_manifest("items", "d") == manifest
         assert other.artefact(manifest).read_bytes() == b"items"
         assert sorted(mirrored(other)) == [
@@ -139,13 +138,13 @@ class TestPulling:
 
     def test_only_what_changed_is_fetched(self, s3: S3Server, one: DataRoot, other: DataRoot) -> None:
         for name in ("a", "b"):
-            publish_bytes(one.path(name, "shop", ".parquet"), b"old")
-        publish_bytes(one.path("a", "shop", ".manifest.json"), b"{}")
+            one.publish_bytes(one.path(name, "shop", ".parquet"), b"old")
+        one.publish_bytes(one.path("a", "shop", ".manifest.json"), b"{}")
         with s3.asked("GET") as fetched:
             other.pull("shop")
             other.pull("shop")  # once a process
         assert fetched == ["team/a/shop.manifest.json", "team/a/shop.parquet", "team/b/shop.parquet"]
-        publish_bytes(one.path("b", "shop", ".parquet"), b"new")
+        one.publish_bytes(one.path("b", "shop", ".parquet"), b"new")
         with s3.asked("GET") as fetched:
             pull_again(other)
             pull_again(one)  # who published has it
@@ -154,7 +153,7 @@ class TestPulling:
 
     def test_what_is_lost_or_touched_here_is_fetched_again(self, one: DataRoot) -> None:
         for name in ("a", "b", "c"):
-            publish_bytes(one.path(name, "shop", ".parquet"), name.encode())
+            one.publish_bytes(one.path(name, "shop", ".parquet"), name.encode())
         before = mirrored(one)
         one.path("a", "shop", ".parquet").unlink()
         one.path("b", "shop", ".parquet").write_bytes(b"touched")
@@ -163,7 +162,7 @@ class TestPulling:
 
     def test_a_shard_that_a_reader_found_damaged_is_fetched_again(self, s3: S3Server, one: DataRoot) -> None:
         path = one.path("item_images", "shop") / "shard.parquet"
-        publish_bytes(path, b"pictures")
+        one.publish_bytes(path, b"pictures")
         (path.parent / "shard.parquet.damaged").touch()  # by a reader, which leaves the shard's own state alone
         with s3.asked("GET") as fetched:
             pull_again(one)
@@ -171,12 +170,12 @@ class TestPulling:
         assert (path.parent / "shard.parquet.damaged").exists()  # until whoever publishes has looked at it
 
     def test_what_is_gone_there_goes_here_and_nothing_else(self, one: DataRoot, other: DataRoot) -> None:
-        publish_folder(one.path("export", "shop"), a="1", b="2")
-        publish_bytes(one.path("export", "toys", ".parquet"), b"rows")
+        publish_folder(one, one.path("export", "shop"), a="1", b="2")
+        one.publish_bytes(one.path("export", "toys", ".parquet"), b"rows")
         other.pull("shop")
         (other.path("export", "shop") / "mine").write_text("never published")
-        publish_folder(one.path("export", "shop"), a="1")
-        remove(one.path("export", "toys", ".parquet"))
+        publish_folder(one, one.path("export", "shop"), a="1")
+        one.remove(one.path("export", "toys", ".parquet"))
         pull_again(other)
         assert mirrored(other) == {"export/shop/a": b"1", "export/shop/mine": b"never published"}
 
@@ -189,7 +188,7 @@ class TestPulling:
         def slow(key: str = "", folder: bool = True) -> dict[str, Found]:
             found = find(key, folder)
             if not key:
-                publish_bytes(one.path("a", "shop", ".parquet"), b"rows")
+                one.publish_bytes(one.path("a", "shop", ".parquet"), b"rows")
             return found
 
         monkeypatch.setattr(one.mirror.remote, "find", slow)
@@ -198,7 +197,7 @@ class TestPulling:
 
     def test_some_assets_alone(self, one: DataRoot, other: DataRoot) -> None:
         for name in ("report", "items", "embeddings"):
-            publish_bytes(one.path(name, "shop", ".html"), b"")
+            one.publish_bytes(one.path(name, "shop", ".html"), b"")
         other.pull("shop", ["report"])
         assert sorted(mirrored(other)) == ["report/shop.html"]
 
@@ -209,7 +208,7 @@ class TestPulling:
         assert not [path for path in tmp_path.rglob("*shop*") if path.is_file()]
 
     def test_two_at_once_pull_one_after_the_other(self, s3: S3Server, one: DataRoot, other: DataRoot) -> None:
-        publish_bytes(one.path("a", "shop", ".parquet"), b"rows")
+        one.publish_bytes(one.path("a", "shop", ".parquet"), b"rows")
         mirror = other.mirror
         assert mirror
         with s3.asked("GET") as fetched:
@@ -239,7 +238,6 @@ class TestFaults:
     def run(self, one: DataRoot, url: str, endpoint: str, call: str) -> subprocess.Popen[bytes]:
         script = (
             "from pathlib import Path; from storage.artifacts.data_root import DataRoot;"
-            "from storage.files.atomic import publish_bytes;"
             f"root = DataRoot.at({url!r}, Path({str(one.work)!r})); {call}"
         )
         environment = os.environ | {"AWS_ENDPOINT_URL": endpoint}
@@ -248,7 +246,7 @@ class TestFaults:
     @pytest.mark.parametrize("size", [1 << 24, pytest.param(1 << 27, marks=pytest.mark.long)])
     def test_a_killed_upload_leaves_no_object(self, size: int, s3: S3Server, bucket: str, one: DataRoot) -> None:
         assert one.mirror
-        call = f"publish_bytes(root.path('a', 'shop', '.bin'), bytes({size}))"
+        call = f"root.publish_bytes(root.path('a', 'shop', '.bin'), bytes({size}))"
         with stalling_wire(s3.port, size // 50) as (endpoint, stalled):
             process = self.run(one, one.mirror.remote.url, endpoint, call)
             assert stalled.wait(60)
@@ -257,14 +255,14 @@ class TestFaults:
             assert s3.keys(bucket) == []
         assert s3.keys(bucket) == []
         assert not one.path("a", "shop", ".bin").exists()
-        publish_bytes(one.path("a", "shop", ".bin"), bytes(size))
+        one.publish_bytes(one.path("a", "shop", ".bin"), bytes(size))
         assert s3.client.head_object(Bucket=bucket, Key="team/a/shop.bin")["ContentLength"] == size
 
     def test_a_killed_pull_leaves_nothing_half_written_and_goes_on(
         self, s3: S3Server, one: DataRoot, other: DataRoot
     ) -> None:
         assert other.mirror
-        publish_bytes(one.path("a", "shop", ".bin"), bytes(1 << 22))
+        one.publish_bytes(one.path("a", "shop", ".bin"), bytes(1 << 22))
         with stalling_wire(s3.port, 1 << 20) as (endpoint, stalled):
             process = self.run(other, other.mirror.remote.url, endpoint, "root.pull('shop')")
             assert stalled.wait(60)
@@ -282,23 +280,23 @@ class TestFaults:
         self, s3: S3Server, bucket: str, one: DataRoot, other: DataRoot
     ) -> None:
         path = one.path("a", "shop", ".parquet")
-        publish_bytes(path, b"old")
+        one.publish_bytes(path, b"old")
         s3.stop()
         told = rf"^REC_DATA \(s3://{bucket}/team\) cannot be (read|written): EndpointConnectionError$"
         try:
             with pytest.raises(InputError, match=told):
-                publish_bytes(path, b"new")
+                one.publish_bytes(path, b"new")
             with pytest.raises(InputError, match=told):
-                publish_folder(one.path("model", "shop") / "version", a="1")
+                publish_folder(one, one.path("model", "shop") / "version", a="1")
             with pytest.raises(InputError, match=told):
-                remove(path)
+                one.remove(path)
             with pytest.raises(InputError, match=told):
                 other.pull("shop")
         finally:
             s3.start()
         assert mirrored(one) == {"a/shop.parquet": b"old"}
         assert mirrored(other) == {}
-        publish_bytes(path, b"new")
+        one.publish_bytes(path, b"new")
         assert s3.content(bucket, "team/a/shop.parquet") == b"new"
         other.pull("shop")  # it was not done, so it is not done already
         assert mirrored(other) == {"a/shop.parquet": b"new"}
@@ -352,7 +350,7 @@ class TestUrls:
         assert root.root.parent == tmp_path / "mirror"
         assert root.work == tmp_path
         monkeypatch.setenv("REC_DATA", "s3://bucket/x")
-        assert DataRoot.from_environment() == root
+        assert DataRoot.from_environment().root == root.root
         monkeypatch.setenv("REC_DATA", "s3://bucket/y")
         assert DataRoot.from_environment().root != root.root
         monkeypatch.delenv("REC_WORK")
@@ -370,10 +368,10 @@ class TestUrls:
         assert one.mirror
         one.pull("shop")  # of a folder that nobody has made yet
         for content in (b"old", b"new"):
-            publish_bytes(one.path("a", "shop", ".parquet"), content)
-        publish_folder(one.path("model", "shop") / "version", **{"deep/b": "2"})
-        publish_bytes(one.path("b", "shop", ".parquet"), b"too much")
-        remove(one.path("b", "shop", ".parquet"))
+            one.publish_bytes(one.path("a", "shop", ".parquet"), content)
+        publish_folder(one, one.path("model", "shop") / "version", **{"deep/b": "2"})
+        one.publish_bytes(one.path("b", "shop", ".parquet"), b"too much")
+        one.remove(one.path("b", "shop", ".parquet"))
         assert sorted(one.mirror.remote.find()) == ["a/shop.parquet", "model/shop/version/deep/b"]
         other.pull("shop")
         assert mirrored(other) == {"a/shop.parquet": b"new", "model/shop/version/deep/b": b"2"}

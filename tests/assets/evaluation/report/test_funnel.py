@@ -13,7 +13,7 @@ from assets.evaluation.report.funnel import (
     modality_rows,
     share_of_top,
 )
-from storage.artifacts.data_root import Manifest, Recipe
+from storage.artifacts.manifest import Manifest, Recipe
 
 
 def manifest(asset: str, facts: dict[str, object], **settings: object) -> Manifest:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from assets.evaluation.report.page import render
 from assets.evaluation.report.tables import HEADLINE
 from assets.evaluation.report.user_examples import rests_on
-from storage.artifacts.data_root import Manifest, Recipe
+from storage.artifacts.manifest import Manifest, Recipe
 from storage.artifacts.saved_models import SavedModel
 from storage.schemas import SCHEMAS
 from tests.assets.shop import Shelf, findings, frame

@@ -11,7 +11,7 @@ from assets.evaluation.report.gate import Spread
 from assets.evaluation.report.page import gate_facts
 from assets.evaluation.report.plots import long_tail, share_histogram, spreads
 from assets.evaluation.report.provenance import all_settings, find_changed_settings, package_versions
-from storage.artifacts.data_root import Manifest, Recipe
+from storage.artifacts.manifest import Manifest, Recipe
 
 
 def test_the_gate_is_counted_by_what_items_have() -> None:
