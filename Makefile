@@ -25,7 +25,7 @@ export PYTHONWARNINGS = ignore:Function
 
 help: ## this list
 	@echo "make run [DATASET=sample]   one dataset, from the raw dump to the report; with CONFIG='{…}', as a variant"
-	@echo "make run-all [DATASET=…]    the same and whatever takes longer"
+	@echo "make run-all [DATASET=…]    the same with all models, and the exports"
 	@echo "make ui                     the Dagster UI on http://127.0.0.1:3000, the reports on port 3001"
 	@echo "make doctor                 clear away what runs left behind whose process is gone (make run and make ui do it too)"
 	@echo "make catch-up [DATASET=…]   make what is out of date, of one dataset or of all enabled ones"
@@ -47,13 +47,16 @@ help: ## this list
 # Not from the environment, where others may use the name.
 GIVEN = $(if $(filter command,$(firstword $(origin CONFIG))),--config-json '$(subst ','\'',$(CONFIG))')
 run: SELECT := *report
-run-all: SELECT := *
 
-run run-all: home doctor
+run: home doctor
 	@$(COMMAND) check $(DATASET) $(GIVEN)
 	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) $(GIVEN) \
 		|| { $(COMMAND) why $(DATASET); exit 1; }
 	@$(COMMAND) show $(DATASET)
+
+# All models, whatever the dataset's setting `models` asks for, and the exports.
+run-all: home
+	@config=$$($(COMMAND) all-models $(GIVEN)) && $(MAKE) --no-print-directory run SELECT='*' CONFIG="$$config"
 
 ui: home doctor
 	$(BIN)/python -m pipeline.cli.serve --workspace workspace.yaml

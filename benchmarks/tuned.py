@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from assets.core.settings import ModelSettings, TuningSettings
+from assets.core.settings import ModelSettings
 from assets.training.model_config import configure_model
 from models.config import Loss, RecommenderConfig, TrainerConfig
 
@@ -36,6 +36,6 @@ def is_tuned(split: str, model: str, loss: str) -> bool:
     return split in found and (model in ("popularity", "blend") or loss in found[split]["models"].get(model, {}))
 
 
-def tuning_settings(split: str, trials: int, seconds: float) -> TuningSettings:
+def search_settings(split: str, trials: int) -> ModelSettings:
     """How a search on a split trains."""
-    return TuningSettings(**shipped(split)["training"], tuning_trials=trials, tuning_seconds=seconds)
+    return ModelSettings(**shipped(split)["training"], tuning_trials=trials)

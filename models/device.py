@@ -1,4 +1,7 @@
-"""Which processors a model runs on."""
+"""Which processors a model runs on, and how much memory there is."""
+
+import warnings
+from pathlib import Path
 
 import torch
 
@@ -31,3 +34,20 @@ def devices_of(name: str) -> list[torch.device]:
     if device.type != "cuda" or device.index is not None:
         return [device]
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
+
+
+def available_bytes() -> int:
+    """Memory of this machine that is available, or of the container that this process is in if that has less."""
+    lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(lines["MemAvailable"].split()[0]) * 1024
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((group / name).read_text().strip() for name in ("memory.max", "memory.current"))
+    except OSError:
+        return free
+    return free if limit == "max" else min(free, int(limit) - int(used))
+
+
+def allow_read_only() -> None:
+    """Keep torch from warning that arrays which processes share are read-only; nobody writes to them."""
+    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -1,5 +1,6 @@
 """Which models there are, and what each name stands for. Importing this costs nothing."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,3 +83,14 @@ COUNTED = {
     "ease": "EASE: every item predicted from a user's other items, in closed form (Steck, WWW 2019).",
 }
 NAMES = (*LEARNED, *COUNTED, "blend")  # all that are evaluated, and can be served
+
+# What a dataset may ask for by one name: the paper's model with its baselines and what places new items; these and the
+# ablations; everything.
+PAPER = (*COUNTED, *BASELINES, PAPER_MODEL, PLACING_MODEL)
+PRESETS = {"paper": PAPER, "ablations": (*PAPER, *ABLATIONS), "all": NAMES}
+NOT_ASKED = "not in models"  # why a model is skipped that a dataset does not ask for
+
+
+def names_of(asked: Iterable[str]) -> set[str]:
+    """The models that names and presets ask for."""
+    return {name for one in asked for name in PRESETS.get(one, (one,))}

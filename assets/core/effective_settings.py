@@ -8,7 +8,9 @@ import pydantic
 
 from assets.core.settings import (
     ALL_SETTINGS,
+    BEST,
     NEVER_EXPLAIN,
+    AskedSettings,
     AssetSettings,
     IndexSettings,
     RecommendationSettings,
@@ -18,6 +20,8 @@ from storage.catalogue import Dataset, closest_to, first_mistake
 from storage.errors import InputError
 
 OF_A_RUN = {"force", "promote"}  # settings that no catalogue has
+# Settings that there were, and what to do in their place.
+REMOVED = {"tuning_seconds": "a search is bounded by its epochs; take it out, and lower tuning_trials to search less"}
 
 Settings = TypeVar("Settings", bound=AssetSettings)
 
@@ -33,6 +37,8 @@ def resolve_settings(kind: type[Settings], dataset: Dataset, given: dict[str, An
     for name in dataset.settings:
         if name in OF_A_RUN:
             raise InputError(f"the catalogue's settings have {name!r}, which belongs to the config of one run")
+        if name in REMOVED:
+            raise InputError(f"the catalogue's settings have {name!r}, which is no setting any more: {REMOVED[name]}")
         if name not in known:
             raise InputError(f"the catalogue's settings have {name!r}, which no asset has{closest_to(name, known)}")
     from_catalogue = {name: value for name, value in dataset.settings.items() if name in kind.model_fields}
@@ -67,6 +73,9 @@ def require_possible(dataset: Dataset) -> None:
     lists, _ = resolve_settings(RecommendationSettings, dataset, {})
     if lists.new_items == "mixed" and index.items == "core":
         raise InputError("new_items is 'mixed', and items is 'core', so that no item is new; set items to 'all'")
+    asked, _ = resolve_settings(AskedSettings, dataset, {})
+    if serving.serve != BEST and not asked.asks_for(serving.serve):
+        raise InputError(f"serve names {serving.serve}, which models does not ask for; add it there")
     if serving.explain and serving.serve in NEVER_EXPLAIN:
         raise InputError(f"explain asks for reasons, and serve names {serving.serve}, which cannot give any")
 

@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -175,11 +174,6 @@ def _require_answer(address: str) -> None:
 
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
-
-
-def allow_read_only() -> None:
-    """Keep torch from warning that what lies in Ray's memory is read-only; nobody writes to it."""
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 
 def _here(ray: Any) -> Any:

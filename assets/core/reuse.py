@@ -14,7 +14,7 @@ from storage.artifacts.manifest import Manifest, Origin, Recipe
 
 # Settings that make nothing again: they say how an asset is made, and where a search or a training begins.
 IMMATERIAL = {"force", "promote", "retune", "warm_start", "device", "processes", "image_batch", "image_workers"}
-IMMATERIAL |= {"text_batch"}
+IMMATERIAL |= {"text_batch", "trainings_at_once", "models"}
 
 WHOLE, CORE = "item_index", "the core"  # of the items: what integer ids may count by
 

@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import Field, ValidationInfo, field_validator
 
 from models.config import LOSSES, Loss, TrainingSettings, VectorSettings
-from models.model_spec import MAX_ITEMS, NAMES
+from models.model_spec import MAX_ITEMS, NAMES, PRESETS, names_of
 from storage.catalogue import closest_to
 
 Precision: TypeAlias = Literal["auto", "fp32", "bf16", "fp16"]
@@ -182,24 +182,52 @@ class LearnedSettings(VectorSettings, TrainingSettings, TunedSettings):
         return LOSSES if self.loss == "both" else (self.loss,)
 
 
-class TuningSettings(LearnedSettings):
-    """The search for hyper-parameters, of the same size for every model and loss."""
+class SearchSettings(TunedSettings):
+    """The search for a model's hyper-parameters, of the same size for every model and loss."""
 
     tuning_trials: int = Field(16, ge=0, description="Configurations tried per model and loss; 0: defaults.")
-    tuning_seconds: float = Field(600, gt=0, description="Seconds of the search for one model and loss.")
     retune: Literal["never", "new_core", "monthly", "always"] = Field(
         "new_core",
         description="When a new dump is searched anew: never; when its core has changed by a fifth or the search is "
         "older than 90 days (new_core), or 30 (monthly); or always.",
     )
     tuning_seed: int = Field(0, ge=0, description="Seed of what is tried.")
-    max_items: int = Field(MAX_ITEMS, ge=1, description="Models that keep items x items numbers stop above this.")
 
 
-class ModelSettings(LearnedSettings):
-    """Training of a recommender whose make-up is given by its name."""
+class AskedSettings(AssetSettings):
+    """Which models are wanted."""
+
+    models: list[str] = Field(
+        ["paper"],
+        description="Models that are trained: names, or 'paper' (the paper's model and its baselines), 'ablations' "
+        "(these and the paper's model without its parts), 'all'.",
+    )
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _one_or_many(cls, given: object) -> object:
+        return [given] if isinstance(given, str) else given
+
+    @field_validator("models")
+    @classmethod
+    def _known(cls, given: list[str]) -> list[str]:
+        known = (*PRESETS, *NAMES)
+        if unknown := next((name for name in given if name not in known), None):
+            raise ValueError(f"there is no model {unknown[:40]!r}{closest_to(unknown, known)}")
+        return given
+
+    def asks_for(self, model: str) -> bool:
+        """Whether a model is among those that are wanted."""
+        return model in names_of(self.models)
+
+
+class ModelSettings(LearnedSettings, SearchSettings, AskedSettings):
+    """The search and the training of a recommender whose make-up is given by its name."""
 
     seeds: int = Field(3, ge=1, description="Number of seeds: it is trained once per seed under each loss.")
+    trainings_at_once: int | None = Field(
+        None, ge=1, description="Trainings side by side; by default as many as processors and memory have room for."
+    )
     processes: int = Field(1, ge=1, description="Processes that share a training by the dimensions of its vectors.")
     warm_start: bool = Field(
         True, description="Begin from the version before of the model, where settings and the order of time allow it."
@@ -213,14 +241,14 @@ class ModelSettings(LearnedSettings):
         return processes
 
 
-class ItemKnnSettings(TunedSettings):
+class ItemKnnSettings(SearchSettings, AskedSettings):
     """Likeness of items by who has them."""
 
     neighbours: int = Field(100, ge=1, description="Nearest items that count.")
     shrinkage: float = Field(0.0, ge=0, description="Takes trust from likeness that rests on few users.")
 
 
-class EaseSettings(TunedSettings):
+class EaseSettings(SearchSettings, AskedSettings):
     """Ridge regression of every item on the others."""
 
     regularisation: float = Field(200.0, gt=0, description="Weight λ of the squared weights.")
@@ -328,7 +356,7 @@ ALL_SETTINGS: tuple[type[AssetSettings], ...] = (
     ImageEncoderSettings,
     TextEncoderSettings,
     ItemGraphSettings,
-    TuningSettings,
+    AskedSettings,
     ModelSettings,
     ItemKnnSettings,
     EaseSettings,

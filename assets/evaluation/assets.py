@@ -17,7 +17,7 @@ from assets.features.item_pictures import pictures_of
 from assets.interactions.build_core import user_ids_of
 from assets.interactions.splits import TEST, TRAIN, VALIDATION, Parts
 from assets.serving.model_choice import row_of, row_version
-from models.model_spec import NAMES, PLACING_MODEL
+from models.model_spec import NAMES, NOT_ASKED, PLACING_MODEL
 from storage.artifacts.arrays import NearestItems
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.history import Run, append_run, read_history, with_run
@@ -64,7 +64,7 @@ def leaderboard(
     from assets.training.held_out import HeldOut
     from assets.training.scorers import scorer_of
 
-    parts = Parts.of(splits)
+    parts, models = Parts.of(splits), {name: one for name, one in models.items() if one.skipped != NOT_ASKED}
     test = HeldOut.of(parts, TEST, *([VALIDATION] if config.mask_validation else []))
     popularity = np.bincount(parts.pairs(TRAIN)[1], minlength=parts.items)
     has_picture, has_text = (view.has_value[: parts.items] for view in (image_embeddings, text_embeddings))
@@ -122,14 +122,17 @@ def new_item_recall(
     from assets.training.scorers import scorer_of
     from models.ranking.ranking import matrix_of
 
-    views = Views(image_embeddings, text_embeddings)
+    views, facts = Views(image_embeddings, text_embeddings), dict[str, Any]()
+    if reason := placing[PLACING_MODEL].skipped:
+        facts = {"not_measured": f"{PLACING_MODEL} places new items, and was skipped: {reason}"}
+        return AssetResult(SCHEMAS["new_item_recall"].empty_table(), facts)
     try:
         cold = Cold.of(Parts.of(splits), config.cold_share, config.cold_seed)
         model = train_without(cold, placing[PLACING_MODEL].best()[0], views, config.device)
     except InputError as error:  # a dataset that is too small for this is not too small for all else
         return AssetResult(SCHEMAS["new_item_recall"].empty_table(), {"not_measured": str(error)})
     rows = list(recall_rows(cold, scorers(cold, model, views), config.cold_seed))
-    facts: dict[str, Any] = {"items_held_out": len(cold.items), "users": len(cold.users)}
+    facts |= {"items_held_out": len(cold.items), "users": len(cold.users)}
     try:
         data, row = warm_data(cold, views, item_graph), row_of(model_choice)
         chosen = fit_anew(
@@ -190,7 +193,7 @@ def report(
     views: dict[str, Any] = {"image_embeddings": image_embeddings, "text_embeddings": text_embeddings}
     parts, data = train_set(splits, interaction_graph, **views, item_graph=item_graph)
     train, others = matrix_of(*parts.pairs(TRAIN), parts.users, parts.items), evaluated_models(context, served)
-    evaluated = {name: others[name].best()[0] for name in dict.fromkeys((served, "lightgcn"))}
+    evaluated = {name: others[name].best()[0] for name in dict.fromkeys((served, "lightgcn")) if others[name].fits}
     sent = current.models(SERVED_MODEL).main
     findings = Findings(
         dataset=context.dataset.name,
@@ -237,5 +240,6 @@ def evaluated_models(context: AssetContext, served: str) -> dict[str, SavedModel
     for name in wanted:
         if name not in found:
             found[name] = read_models(context.root.artefact(context.manifest(name)))
-            wanted += [found[name].main.config[part] for part in ("first", "second") if part in found[name].main.config]
+            config = found[name].main.config if found[name].fits else {}
+            wanted += [config[part] for part in ("first", "second") if part in config]
     return found

@@ -17,11 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from assets.core.asset_context import AssetContext
-from assets.core.ray_cluster import Shares, allow_read_only, on_cluster
+from assets.core.ray_cluster import Shares, on_cluster
 from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
 from assets.features.embed import Filling, OnProgress
 from assets.features.encoders import image_encoder, text_encoder
 from assets.features.item_pictures import select_pictures
+from models.device import allow_read_only
 from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import EmbeddingStore, publish_vectors
 from storage.errors import OutOfReachError

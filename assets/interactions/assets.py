@@ -19,7 +19,6 @@ from assets.core.settings import (
     IndexSettings,
     ModelSettings,
     SplitSettings,
-    TuningSettings,
 )
 from assets.interactions.build_core import core_interactions
 from assets.interactions.splits import by_pair, leave_one_out_split, random_split, ratio_811_split, temporal_split
@@ -74,27 +73,28 @@ def outlook(context: AssetContext, interactions: pa.Table, items: pa.Table, ids:
     )
 
     config = resolve_settings(ModelSettings, context.dataset, {})[0]
-    search = resolve_settings(TuningSettings, context.dataset, {})[0]
-    found, here, pairs = shares(interactions, items), rates_here(context.root), len(LEARNED) * len(config.losses)
+    asked = [model for model in LEARNED if config.asks_for(model)]
+    found, here, pairs = shares(interactions, items), rates_here(context.root), len(asked) * len(config.losses)
     there = items.filter(pc.is_in(items["item_id"], value_set=ids))
     pictures = pc.sum(pc.greater(pc.list_value_length(there["image_urls"]), 0)).as_py() or 0
     work = {PICTURE: pictures, IMAGE: pictures, TEXT: len(there)}
     fits = pairs * config.seeds + SINGLE_FITS
-    trials = 0 if search_is_kept(context, search, len(interactions)) else pairs * search.tuning_trials
+    searched = [model for model in asked if not search_is_kept(context, config, model, len(interactions))]
+    trials = len(searched) * len(config.losses) * config.tuning_trials
     work |= {TRIAL: trials * len(interactions), FIT: fits * len(interactions)}
-    seconds = estimate_seconds(work, here, pairs * search.tuning_seconds)
+    seconds = estimate_seconds(work, here)
     words = in_words(found, seconds, here, len(interactions))
     logger.info(f"{context.dataset.name}: {words}")
     return {**found, "outlook": words}
 
 
-def search_is_kept(context: AssetContext, search: TuningSettings, rows: int) -> bool:
-    """Whether settings will likely not be searched anew: other settings than before would change that."""
-    last = context.root.find_manifest("tuning", context.dataset.name)
+def search_is_kept(context: AssetContext, config: ModelSettings, model: str, rows: int) -> bool:
+    """Whether settings of a model will likely not be searched anew: other settings than before would change that."""
+    last = context.root.find_manifest(model, context.dataset.name)
     found: Any = last.facts.get("found") if last else None
-    if not found or search.retune == "always":
+    if not found or config.retune == "always":
         return False
-    return search.retune == "never" or abs(rows - found["interactions"]) * PARTS < found["interactions"]
+    return config.retune == "never" or abs(rows - found["interactions"]) * PARTS < found["interactions"]
 
 
 @dataset_asset(group="interactions", kinds={"numpy", "parquet"}, code_version="2", core_alone=True)

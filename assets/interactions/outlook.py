@@ -17,9 +17,10 @@ from storage.errors import InputError
 PICTURE, IMAGE, TEXT, TRIAL, FIT = "fetching pictures", "encoding pictures", "encoding texts", "search", "training"
 ELSEWHERE = {PICTURE: 1 / 227, IMAGE: 1 / 16.4, TEXT: 1 / 77, TRIAL: 8e-5, FIT: 2e-4}
 ON_ALL_CORES = {IMAGE, TEXT}
+SIDE_BY_SIDE = {TRIAL, FIT}  # each on one core, and as many as there are at a time
 SINGLE_FITS = 4  # of the served model, of that which places new items, and of both without the items held out
 LEAST = 100  # units, below which a rate says nothing
-RATED = ("item_images", "image_embeddings", "text_embeddings", "tuning", "lightgcn", "gated_lightgcn")
+RATED = ("item_images", "image_embeddings", "text_embeddings", "lightgcn", "gated_lightgcn")
 
 
 def shares(interactions: pa.Table, items: pa.Table) -> dict[str, float]:
@@ -56,27 +57,26 @@ def _rates_of(made: Manifest) -> Iterator[tuple[str, float]]:
         yield PICTURE, made.seconds / facts["asked"]
     if made.asset in ("image_embeddings", "text_embeddings") and facts.get("encoded", 0) >= LEAST:
         yield IMAGE if made.asset == "image_embeddings" else TEXT, made.seconds / facts["encoded"]
-    if made.asset == "tuning" and (found := facts.get("found", {})).get("trials"):
-        yield TRIAL, found["search_s"] / found["trials"] / found["interactions"]
+    if trials := [seconds for of_loss in facts.get("trial_seconds", {}).values() for seconds in of_loss]:
+        yield TRIAL, sum(trials) / len(trials) / facts["found"]["interactions"]
     rows = facts.get("train_rows")
     if rows and facts.get("train_s"):
         yield FIT, median(facts["train_s"].values()) / rows
 
 
-def estimate_seconds(work: Mapping[str, float], here: Mapping[str, float], search_most: float) -> dict[str, float]:
+def estimate_seconds(work: Mapping[str, float], here: Mapping[str, float]) -> dict[str, float]:
     """Seconds by kind of work.
 
     Args:
         work: units by kind: pictures, texts, trials times interactions, fits times interactions.
         here: rates of this machine, see `rates_here`; another machine's stand in for those that are missing.
-        search_most: seconds after which the search of settings ends whatever it found.
     """
     cores = os.cpu_count() or 1
     seconds = {}
     for kind, units in work.items():
         other = ELSEWHERE[kind] / (cores if kind in ON_ALL_CORES else 1)
-        seconds[kind] = units * here.get(kind, other)
-    return seconds | {TRIAL: min(seconds[TRIAL], search_most)}
+        seconds[kind] = units * here.get(kind, other) / (cores if kind in SIDE_BY_SIDE else 1)
+    return seconds
 
 
 def in_words(found: Mapping[str, float], seconds: Mapping[str, float], here: Mapping[str, float], orders: int) -> str:

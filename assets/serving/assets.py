@@ -26,13 +26,14 @@ from assets.serving.model_choice import (
     candidates,
     choice_table,
     choose,
+    has_row,
     in_words,
     margin_over_next,
     row_of,
     row_version,
 )
 from assets.serving.promotion import candidate, chosen
-from models.model_spec import NAMES, PLACING_MODEL
+from models.model_spec import NAMES, NOT_ASKED, PLACING_MODEL
 from storage.artifacts.arrays import NearestItems
 from storage.artifacts.releases import (
     NEW_ITEM_MODEL,
@@ -50,6 +51,12 @@ from storage.raw.availability import unavailable_of
 from storage.schemas import SCHEMAS
 
 logger = logging.getLogger(__name__)
+
+
+def placing_version(choice: pa.Table) -> str:
+    """The version of what the model that places new items depends on in the table `model_choice`."""
+    return row_version(row_of(choice, PLACING_MODEL)) if has_row(choice, PLACING_MODEL) else NOT_ASKED
+
 
 REFITTED: dict[str, Any] = {
     "group": "serving",
@@ -69,6 +76,7 @@ def model_choice(context: AssetContext, config: ServingSettings) -> AssetResult:
     """Every evaluated model by its NDCG@20 on validation, and which of them is served; the test split has no say."""
     root = context.root
     trained = {name: read_configs(root.artefact(context.manifest(name))) for name in NAMES}
+    trained = {name: found for name, found in trained.items() if found[1] != NOT_ASKED}
     found = candidates(trained, config.explain)
     best = choose(found, config.serve)
     other, margin = margin_over_next(found, best)
@@ -104,7 +112,7 @@ def served_model(
     return AssetResult(SavedModels((model,)), facts, published=lambda: forget_checkpoints(context))
 
 
-@dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: row_version(row_of(choice, PLACING_MODEL))})
+@dataset_asset(**REFITTED, parts_read={"model_choice": lambda choice, _: placing_version(choice)})
 def new_item_model(
     context: AssetContext,
     config: RefitSettings,
@@ -123,6 +131,9 @@ def new_item_model(
 
     if item_index["in_core"].to_numpy().all():
         reason = "no item is outside of the core; the setting items: all numbers those with metadata alone"
+        return AssetResult(SavedModels((), reason), {"skipped": reason})
+    if not has_row(model_choice, PLACING_MODEL):
+        reason = f"{PLACING_MODEL} places new items, and the setting models does not ask for it"
         return AssetResult(SavedModels((), reason), {"skipped": reason})
     row = row_of(model_choice, PLACING_MODEL)
     data = everything(splits, image_embeddings=image_embeddings, text_embeddings=text_embeddings)

@@ -150,6 +150,11 @@ def row_of(choice: pa.Table, model: str | None = None) -> dict[str, Any]:
     return row | {"values": json.loads(row["values"])}
 
 
+def has_row(choice: pa.Table, model: str) -> bool:
+    """Whether the table `model_choice` has a model that was trained."""
+    return pc.any(pc.and_(pc.equal(choice["model"], model), pc.greater(choice["seeds"], 0))).as_py() or False
+
+
 def row_version(row: Mapping[str, Any]) -> str:
     """A short hash of the part of a row that fitting the model anew depends on."""
     part = {name: row[name] for name in ("model", "loss", "values")}

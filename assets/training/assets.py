@@ -1,102 +1,60 @@
-"""splits, interaction_graph, embeddings, item_graph → tuning → one asset a model."""
+"""splits, interaction_graph, embeddings, item_graph → one asset a model → tuning, the table of their searches."""
 
-import logging
-import shutil
+import functools
 import time
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 import dagster as dg
 import pyarrow as pa
-import scipy.sparse as sp
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_decorator import GPU, dataset_asset
 from assets.core.asset_result import AssetResult
-from assets.core.settings import (
-    AssetSettings,
-    EaseSettings,
-    ItemKnnSettings,
-    ModelSettings,
-    TuningSettings,
-)
+from assets.core.settings import AskedSettings, AssetSettings, EaseSettings, ItemKnnSettings, ModelSettings
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.inputs import inputs_of
-from assets.training.model_config import chosen_version, read_tuned_values
-from models.model_spec import BEST_MODEL, COUNTED, LEARNED, ModelSpec
-from models.training.search_spaces import hash_spaces
-from storage.artifacts.arrays import NearestItems
-from storage.artifacts.saved_models import SavedModels
-from storage.artifacts.tables import Embeddings
+from models.model_spec import BEST_MODEL, COUNTED, LEARNED, NOT_ASKED, ModelSpec
+from models.training.search_spaces import COUNTED_SPACES, hash_space
+from storage.artifacts.saved_models import SavedModels, read_trials
 from storage.schemas import SCHEMAS
 
-logger = logging.getLogger(__name__)
+AssetFunction = TypeVar("AssetFunction", bound=Callable[..., AssetResult])
 
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
+SEARCHED = (*LEARNED, *COUNTED_SPACES)  # models whose settings are searched
 MODEL: dict[str, Any] = {
     "group": "training",
-    "code_version": "3",
+    "code_version": "4",
     "io_manager": "models",
     "reuse": True,
     "core_alone": True,
 }
-TUNED: dict[str, Any] = MODEL | {"parts_read": {"tuning": chosen_version}}
 
 
-@dataset_asset(
-    group="training",
-    kinds={"optuna", "pytorch"},
-    code_version="3",
-    reuse=True,
-    core_alone=True,
-    pool=GPU,
-    outside=lambda config: {"searched": hash_spaces()},
-)
-def tuning(
-    context: AssetContext,
-    config: TuningSettings,
-    splits: pa.Table,
-    interaction_graph: sp.csr_matrix,
-    image_embeddings: Embeddings,
-    text_embeddings: Embeddings,
-    item_graph: NearestItems,
-) -> AssetResult:
-    """Every configuration that was tried of every model under every loss, and which was chosen on validation.
+def asset_of(name: str, **options: Any) -> Callable[[AssetFunction], dg.AssetsDefinition]:
+    """The decorator of the asset that makes a model, or leaves it out where the dataset does not ask for it."""
 
-    All models get the same number of trials and the same seconds; test is not looked at. Of a new dump that is much
-    like the one before, what was found is kept, as the setting `retune` says.
-    """
-    from assets.training.held_out import HeldOut
-    from assets.training.retune import found_now, keep_settings
-    from assets.training.search import pairs, studies
-    from assets.training.train_set import train_set
-    from models.training.search_spaces import COUNTED_SPACES
+    def outside(config: AskedSettings) -> dict[str, str]:
+        searched = {"searched": hash_space(name)} if name in SEARCHED else {}
+        return {"asked_for": str(config.asks_for(name))} | searched
 
-    parts, data = train_set(splits, interaction_graph, image_embeddings, text_embeddings, item_graph)
-    found = found_now(context, parts)
-    before = keep_settings(context, config, found)
-    if isinstance(before, AssetResult):
-        logger.info(f"tuning {context.dataset.name}: {before.metadata['kept']}")  # type: ignore[index]
-        return before
-    logger.info(f"tuning {context.dataset.name}: {before}, so settings are searched")
-    kept, models = context.work_folder("tuning"), (*LEARNED, *COUNTED_SPACES)
-    validation = HeldOut.of(parts, VALIDATION)
-    rows: list[dict[str, Any]] = []
-    with context.progress(len(pairs(config, models)), "models") as progress:
-        for study in studies(config, data, validation, kept, context.fingerprint, models):
-            rows += study.rows()
-            progress.advance()
-    facts: dict[str, Any] = {"trials": len(rows), "search_s": sum(row["seconds"] for row in rows)}
-    facts["found"] = found | facts
-    table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
-    return AssetResult(table, facts, published=lambda: shutil.rmtree(kept, ignore_errors=True))
+    def decorate(function: AssetFunction) -> dg.AssetsDefinition:
+        @functools.wraps(function)
+        def make(context: AssetContext, config: AskedSettings, **inputs: Any) -> AssetResult:
+            if config.asks_for(name):
+                return function(context, config, **inputs)
+            return AssetResult(SavedModels((), NOT_ASKED), {"skipped": NOT_ASKED})
+
+        return dataset_asset(**MODEL, name=name, outside=outside, **options)(make)
+
+    return decorate
 
 
 def learned(name: str, kind: ModelSpec) -> dg.AssetsDefinition:
-    """The asset that trains one learned model."""
+    """The asset that searches the settings of one learned model, and trains it."""
 
-    @dataset_asset(
-        **TUNED, kinds={"pytorch", "safetensors"}, name=name, description=kind.about, inputs=inputs_of(kind), pool=GPU
-    )
+    @asset_of(name, kinds={"pytorch", "safetensors"}, description=kind.about, inputs=inputs_of(kind), pool=GPU)
     def train(context: AssetContext, config: ModelSettings, **inputs: Any) -> AssetResult:
         from assets.training.fit_model import fit_all
 
@@ -108,8 +66,8 @@ def learned(name: str, kind: ModelSpec) -> dg.AssetsDefinition:
 learned_models = [learned(name, kind) for name, kind in LEARNED.items()]
 
 
-@dataset_asset(**MODEL, kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
-def popularity(context: AssetContext, config: AssetSettings, splits: pa.Table) -> AssetResult:
+@asset_of("popularity", kinds={"numpy", "safetensors"}, description=COUNTED["popularity"])
+def popularity(context: AssetContext, config: AskedSettings, splits: pa.Table) -> AssetResult:
     from assets.training.baselines import make_result, popular
     from assets.training.held_out import HeldOut
 
@@ -117,22 +75,22 @@ def popularity(context: AssetContext, config: AssetSettings, splits: pa.Table) -
     return make_result(popular(HeldOut.of(Parts.of(splits), VALIDATION)), time.perf_counter() - started)
 
 
-@dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
-def ease(context: AssetContext, config: EaseSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
-    from assets.training.baselines import counted_model
+@asset_of("ease", kinds={"scipy", "safetensors"}, description=COUNTED["ease"])
+def ease(context: AssetContext, config: EaseSettings, splits: pa.Table) -> AssetResult:
+    from assets.training.counted_model import fit_counted
 
-    return counted_model(config, splits, read_tuned_values(tuning, "ease", "none"), "ease")
-
-
-@dataset_asset(**TUNED, kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
-def item_knn(context: AssetContext, config: ItemKnnSettings, splits: pa.Table, tuning: pa.Table) -> AssetResult:
-    from assets.training.baselines import counted_model
-
-    return counted_model(config, splits, read_tuned_values(tuning, "item_knn", "none"), "item_knn")
+    return fit_counted(context, config, splits)
 
 
-@dataset_asset(**MODEL, kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
-def blend(context: AssetContext, config: AssetSettings, splits: pa.Table, **models: SavedModels) -> AssetResult:
+@asset_of("item_knn", kinds={"scipy", "safetensors"}, description=COUNTED["item_knn"])
+def item_knn(context: AssetContext, config: ItemKnnSettings, splits: pa.Table) -> AssetResult:
+    from assets.training.counted_model import fit_counted
+
+    return fit_counted(context, config, splits)
+
+
+@asset_of("blend", kinds={"pytorch", "safetensors"}, inputs=dict.fromkeys(BLENDED, SavedModels))
+def blend(context: AssetContext, config: AskedSettings, splits: pa.Table, **models: SavedModels) -> AssetResult:
     """EASE and a learned model as one: each user's scores as z-scores, summed by a weight chosen on validation."""
     from assets.training.baselines import blend_of, make_result
     from assets.training.held_out import HeldOut
@@ -146,3 +104,19 @@ def blend(context: AssetContext, config: AssetSettings, splits: pa.Table, **mode
         trained = (cast(dict[str, float], context.manifest(name).facts["train_s"])[one] for name, one in parts)
         facts["train_s"][fit.name] += sum(trained)
     return made
+
+
+@dataset_asset(group="training", kinds={"parquet"}, code_version="4", reuse=True, core_alone=True, deps=SEARCHED)
+def tuning(context: AssetContext, config: AssetSettings) -> AssetResult:
+    """Every configuration that was tried of every model under every loss, and which of them was chosen on validation.
+
+    It is made of what the models keep of their searches, which all have the same number of trials and epochs.
+    """
+    rows: list[dict[str, Any]] = []
+    for name in SEARCHED:
+        manifest = context.manifest(name)
+        seconds: Any = manifest.facts.get("trial_seconds", {})
+        trials = read_trials(context.root.artefact(manifest))
+        rows += [row | {"seconds": seconds[row["loss"]][row["trial"]]} for row in trials]
+    table = pa.Table.from_pylist(rows, schema=SCHEMAS["tuning"])
+    return AssetResult(table, {"trials": len(rows), "seconds_of_all": sum(row["seconds"] for row in rows)})

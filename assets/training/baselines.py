@@ -1,18 +1,14 @@
 """Models that are counted rather than learned: popularity, ItemKNN, EASE; and the blend of two models."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import scipy.sparse as sp
 import torch
 
 from assets.core.asset_result import AssetResult
-from assets.core.settings import EaseSettings, ItemKnnSettings
-from assets.interactions.splits import VALIDATION, Parts
 from assets.training.held_out import HeldOut
 from assets.training.scorers import scorer_of
 from models.ranking.ranking import BLOCK_USERS, Scorer, Vectors
@@ -23,7 +19,6 @@ from storage.artifacts.saved_models import SavedModel, SavedModels
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 
 COUNTED_SCORERS: dict[str, Callable[..., Ease | ItemKnn]] = {"ease": Ease.fit, "item_knn": ItemKnn.fit}
-DENSE = {"ease"}  # models that hold an array of items × items
 
 
 def counted(model: str, tensors: dict[str, np.ndarray], **facts: Any) -> SavedModel:
@@ -37,19 +32,6 @@ def popularity_of(train: sp.csr_matrix, **facts: Any) -> SavedModel:
     counts = np.asarray(train.sum(axis=0), np.float32).reshape(-1, 1)
     tensors = {"user_vectors": np.ones((train.shape[0], 1), np.float32), "item_vectors": counts}
     return counted("popularity", tensors, kind="vectors", **facts)
-
-
-def counted_model(
-    config: EaseSettings | ItemKnnSettings, splits: pa.Table, tuned: Mapping[str, Any], model: str
-) -> AssetResult:
-    """A model of items by items, with what the settings fix, else what was tuned, else the defaults."""
-    parts = Parts.of(splits)
-    if isinstance(config, EaseSettings) and parts.items > config.max_items:
-        return make_result(SavedModels((), f"{parts.items:,} items are over max_items ({config.max_items:,})"), 0.0)
-    free = {name: value for name, value in tuned.items() if name not in config.model_fields_set}
-    started = time.perf_counter()
-    fit = counted_fit(model, HeldOut.of(parts, VALIDATION), config.model_dump() | free)
-    return make_result(SavedModels((fit,)), time.perf_counter() - started)
 
 
 def popular(validation: HeldOut) -> SavedModels:

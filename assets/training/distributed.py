@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-import pyarrow as pa
 import scipy.sparse as sp
 from pydantic import BaseModel, field_validator
 
@@ -31,7 +30,7 @@ from assets.interactions.splits import VALIDATION
 from assets.training.fit_one import on_processors, saved_model, train_model
 from assets.training.held_out import HeldOut
 from assets.training.inputs import inputs_of
-from assets.training.model_config import configure_model, read_tuned_values
+from assets.training.model_config import chosen_values, configure_model
 from assets.training.train_set import everything, train_set
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.distributed.launching import TIMEOUT_S, join_processes
@@ -109,7 +108,6 @@ def data_of(task: Task) -> tuple[TrainSet, HeldOut | None]:
     """What a task learns from, and what it validates on."""
     root = DataRoot(task.root, variant=task.variant)
     kinds = inputs_of(LEARNED[task.model])
-    del kinds["tuning"]
     if task.on_everything:
         kinds.pop("interaction_graph", None)
         return everything(**load_inputs(root, task.dataset, kinds)), None
@@ -202,8 +200,7 @@ def task_of(given: argparse.Namespace) -> Task:
     root.pull(given.dataset)
     refuse_failed(root, [root.manifest(asset, given.dataset) for asset in inputs_of(LEARNED[given.model])])
     settings, _ = resolve_settings(ModelSettings, load_catalogue().dataset(given.dataset), given.config)
-    tuning = load_inputs(root, given.dataset, {"tuning": pa.Table})["tuning"]
-    values = read_tuned_values(tuning, given.model, given.loss)
+    values = chosen_values(root, given.dataset, given.model, given.loss)
     recommender, training = configure_model(given.model, given.loss, given.seed, settings, values)
     training = on_processors(training)
     return Task(

@@ -1,7 +1,10 @@
-"""Trains one learned model of one dataset, under every loss with every seed, and says how it went."""
+"""Makes one learned model of one dataset: finds its settings, and trains it under every loss with every seed."""
 
 import logging
 import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,68 +12,157 @@ import pyarrow as pa
 
 from assets.core.asset_context import AssetContext
 from assets.core.asset_result import AssetResult
+from assets.core.ray_cluster import on_cluster
 from assets.core.settings import ModelSettings
 from assets.interactions.splits import VALIDATION
-from assets.training.curves import training_curves
+from assets.training.curves import search_picture, training_curves
 from assets.training.fit_one import fit_one, on_processors, train_model
 from assets.training.held_out import HeldOut
-from assets.training.model_config import configure_model, read_tuned_values
+from assets.training.jobs import Job, Outcome, Shared
+from assets.training.model_config import configure_model
+from assets.training.retune import describe_search, found_now, kept_search
+from assets.training.search import Study, count_trainings, plan_search
+from assets.training.side_by_side import Plan, run_here, run_on_cluster, trainings_at_once
 from assets.training.train_set import train_set
-from assets.training.warm_start import facts_of_start, known_of, version_before, warm_start
-from models.config import RecommenderConfig, TrainerConfig
+from assets.training.warm_start import Before, Known, facts_of_start, known_of, version_before, warm_start
+from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.distributed.launching import start_processes
 from models.distributed.sharding import can_be_shared
+from models.model_spec import LEARNED
+from models.training.successive_halving import Seen
+from models.training.warm_start import WarmStart
 from storage.artifacts.saved_models import FileCheckpoint, SavedModel, SavedModels, read_models
 
 logger = logging.getLogger(__name__)
 
 
-def fit_all(
-    context: AssetContext, config: ModelSettings, splits: pa.Table, tuning: pa.Table, **inputs: Any
-) -> AssetResult:
-    """Train the model that the asset is named after, stopping early on validation NDCG@20.
+@dataclass(frozen=True)
+class Fit:
+    """One training of a model that is kept: what is to be done, and what it began from, or why from nothing."""
 
-    A run that was broken off goes on with the fit, and the epoch, where it was.
+    loss: Loss
+    seed: int
+    job: Job
+    start: WarmStart | str
+
+
+@dataclass(frozen=True)
+class ModelPlan:
+    """What the trainings of a model depend on, besides its data.
+
+    Attributes:
+        studies: by loss, those of an earlier search that are kept; other settings are searched now.
+        before, known: see `assets.training.warm_start`.
+        folder: for checkpoints; fingerprint: tells those apart that another training has left there.
+    """
+
+    model: str
+    config: ModelSettings
+    studies: Mapping[str, Study]
+    before: Before
+    known: Known
+    folder: Path
+    fingerprint: str
+
+    def plan(self, loss: Loss, trains: bool) -> Plan[tuple[Study | None, list[Fit], list[Outcome]]]:
+        """The search under a loss, if it is not kept, and the trainings of all seeds, if they are to be done here."""
+        study, first = self.studies.get(loss), None
+        if study is None and self.config.tuning_trials:
+            folder = self.folder / f"search-{self.fingerprint}"
+            study, first = yield from plan_search(self.config, self.model, loss, folder)
+        fits = [self.fit(loss, seed, study, first) for seed in range(self.config.seeds)]
+        return study, fits, (yield [fit.job for fit in fits]) if trains else []
+
+    def fit(self, loss: Loss, seed: int, study: Study | None, first: Path | None) -> Fit:
+        """One training; that of the first seed goes on from the checkpoint `first` of the best trial."""
+        values = study.best.values if study else {}
+        recommender, training = configure_model(self.model, loss, seed, self.config, values)
+        start: WarmStart | str = "its settings were searched now"
+        if first is None:
+            start = warm_start(self.before, f"{loss}-{seed}", recommender, training, self.known)
+        begun = "cold" if isinstance(start, str) else self.before.version  # what was broken off goes on as it was begun
+        path = self.folder / f"{loss}-{seed}-{begun}-{self.fingerprint}.safetensors"
+        given = None if isinstance(start, str) else start
+        return Fit(loss, seed, Job(recommender, training, first if first and seed == 0 else path, given), start)
+
+
+def fit_all(context: AssetContext, config: ModelSettings, splits: pa.Table, **inputs: Any) -> AssetResult:
+    """Search the settings of the model that the asset is named after, unless they are kept, and train it.
+
+    Training stops early on validation NDCG@20. A run that was broken off goes on where it was.
 
     Args:
         inputs: see `train_set`.
     """
     parts, data = train_set(splits, **inputs)
-    validation, known = HeldOut.of(parts, VALIDATION), known_of(context, parts)
+    shared = Shared(context.asset, data, HeldOut.of(parts, VALIDATION))
+    known, found = known_of(context, parts), found_now(context, parts)
+    kept = kept_search(context, config, found)
+    logger.info(f"{context.asset}: {kept if isinstance(kept, str) else kept.reason}")
+    processes = config.processes if can_be_shared(RecommenderConfig.model_validate(LEARNED[context.asset].fixed)) else 1
+    folder = context.work_folder("checkpoints", shared=context.compute.on_ray) / context.asset
     before = version_before(context, config)
-    by_ray = config.processes > 1 and context.compute.on_ray
-    checkpoints = context.work_folder("checkpoints", shared=by_ray) / context.asset
-    fits, seconds = [], {}
-    plan = [(loss, seed) for loss in config.losses for seed in range(config.seeds)]
-    for number, (loss, seed) in enumerate(plan, start=1):
-        recommender, training = configure_model(
-            context.asset, loss, seed, config, read_tuned_values(tuning, context.asset, loss)
-        )
-        processes = config.processes if can_be_shared(recommender) else 1
-        if processes > 1:
-            training = on_processors(training)
-        start = warm_start(before, f"{loss}-{seed}", recommender, training, known)
-        if by_ray and processes > 1:
-            start = "its workers begin from nothing"
-        how = f"begun from nothing: {start}" if isinstance(start, str) else "begun from the version before"
-        logger.info(f"{context.asset} {loss}-{seed}: {how}")
-        begun = "cold" if isinstance(start, str) else before.version  # what was broken off goes on as it was begun
-        checkpoint = FileCheckpoint(checkpoints / f"{loss}-{seed}-{begun}-{context.fingerprint}.safetensors")
-        given = (recommender, training, data, validation, checkpoint, None if isinstance(start, str) else start)
-        with context.progress(training.max_epochs, f"epochs of fit {number}/{len(plan)}") as progress:
-            if by_ray and processes > 1:
-                saved, took = fit_by_ray(context, processes, recommender, training, checkpoint)
-                progress.advance(len(saved.config["loss_curve"]))
-            else:
-                with start_processes(processes, train_model, *given) as group:
-                    saved, took = fit_one(context.asset, *given, progress.advance, group)
-        fits.append(facts_of_start(saved, start, before, took, known))
-        seconds[saved.name] = took
+    studies = {} if isinstance(kept, str) else kept.studies
+    plan = ModelPlan(context.asset, config, studies, before, known, folder, context.fingerprint)
+    fits, seconds, searched = [], {}, []
+    for study, planned, outcomes in run_side_by_side(context, shared, plan, trains=processes == 1).values():
+        searched += [study] if study else []
+        for place, fit in enumerate(planned):
+            outcome = outcomes[place] if outcomes else train_shared(context, processes, shared, fit)
+            assert outcome.model is not None
+            took = outcome.seen.seconds
+            how = f"begun from nothing: {fit.start}" if isinstance(fit.start, str) else "begun from the version before"
+            logger.info(f"{context.asset} {outcome.model.name}: {outcome.seen.value:.4f} in {took:,.1f} s; {how}")
+            fits.append(facts_of_start(outcome.model, fit.start, before, took, known))
+            seconds[outcome.model.name] = took
+    rows = tuple(row for study in searched for row in study.rows())
+    facts = describe_fits(fits) | {"train_s": seconds, "train_rows": len(data.user)}
+    facts |= describe_search(searched, *((found,) if isinstance(kept, str) else (kept.found, kept.reason)))
+    facts |= {"search": search_picture(searched)} if searched else {}
     return AssetResult(
-        SavedModels(tuple(fits)),
-        describe_fits(fits) | {"train_s": seconds, "train_rows": len(data.user)},
-        published=lambda: shutil.rmtree(checkpoints, ignore_errors=True),
+        SavedModels(tuple(fits), trials=rows),
+        facts,
+        published=lambda: shutil.rmtree(folder, ignore_errors=True),
     )
+
+
+def make_plans(plan: ModelPlan, trains: bool) -> dict[str, Plan[Any]]:
+    """The plan of every loss; a process makes them anew, for a plan that has begun cannot be sent."""
+    return {loss: plan.plan(loss, trains) for loss in plan.config.losses}
+
+
+def run_side_by_side(context: AssetContext, shared: Shared, plan: ModelPlan, trains: bool) -> dict[str, Any]:
+    """What the plan of every loss comes to, on this machine or on a Ray cluster."""
+    config, plans = plan.config, partial(make_plans, plan, trains)
+    found: Iterator[Any]
+    if context.compute.on_ray:
+        found = on_cluster(context.compute, context.root, partial(run_on_cluster, plans, shared, config.threads))
+    else:
+        at_once = trainings_at_once(config.trainings_at_once, config.device, config.threads, config.dim, shared.data)
+        found = run_here(plans, shared, at_once, context.work_folder("arrays"))
+    total = sum(count_trainings(config, loss in plan.studies, trains) for loss in config.losses)
+    with context.progress(total, "trainings") as progress:
+        for results in found:
+            if results is not None:
+                return results
+            progress.advance()
+    raise AssertionError("plans return something")
+
+
+def train_shared(context: AssetContext, processes: int, shared: Shared, fit: Fit) -> Outcome:
+    """One training by several processes, of this machine or of a Ray cluster, that share its dimensions."""
+    job = fit.job
+    training = on_processors(job.training)
+    if context.compute.on_ray:
+        saved, took = fit_by_ray(context, processes, job.recommender, training, FileCheckpoint(job.checkpoint))
+    else:
+        given = (job.recommender, training, shared.data, shared.validation, FileCheckpoint(job.checkpoint), job.start)
+        with (
+            context.progress(training.max_epochs, f"epochs of {fit.loss}-{fit.seed}") as progress,
+            start_processes(processes, train_model, *given) as group,
+        ):
+            saved, took = fit_one(shared.model, *given, progress.advance, group)
+    return Outcome(Seen(saved.config["validation_ndcg@20"], len(saved.config["loss_curve"]), took), saved)
 
 
 def fit_by_ray(

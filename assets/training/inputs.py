@@ -14,7 +14,7 @@ CONTENT: dict[str, Any] = {"image_embeddings": Embeddings, "text_embeddings": Em
 
 def inputs_of(kind: ModelSpec) -> dict[str, Any]:
     """What a learned model is trained on: assets, and the types to load them as."""
-    inputs: dict[str, Any] = {"splits": pa.Table, "tuning": pa.Table}
+    inputs: dict[str, Any] = {"splits": pa.Table}
     if kind.fixed.get("layers") != 0:
         inputs["interaction_graph"] = sp.csr_matrix
     if kind.content:

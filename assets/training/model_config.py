@@ -1,17 +1,15 @@
 """The configuration of one training: what the model is by its name, what is fixed, what was tuned, and defaults."""
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from assets.core.settings import LearnedSettings
 from models.config import Loss, RecommenderConfig, TrainerConfig
 from models.model_spec import LEARNED
 from models.training.search_spaces import Space, space_of
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.saved_models import read_trials
 
 
 def configure_model(
@@ -31,15 +29,8 @@ def free_space(model: str, loss: Loss, settings: LearnedSettings) -> Space:
     return {name: options for name, options in space.items() if name not in settings.model_fields_set}
 
 
-def chosen_version(tuning: pa.Table, model: str) -> str:
-    """A short hash of what the table `tuning` chose for a model under every loss: the part of it that a model reads."""
-    mine = tuning.filter(pc.and_(pc.equal(tuning["model"], model), tuning["chosen"]))
-    rows = sorted(zip(mine["loss"].to_pylist(), mine["values"].to_pylist(), strict=True))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:16]
-
-
-def read_tuned_values(tuning: pa.Table, model: str, loss: str) -> dict[str, Any]:
-    """What the table `tuning` chose for a model under a loss; nothing if it was not tuned."""
-    mine = pc.and_(pc.equal(tuning["model"], model), pc.equal(tuning["loss"], loss))
-    chosen = tuning.filter(pc.and_(mine, tuning["chosen"]))["values"].to_pylist()
-    return json.loads(chosen[0]) if chosen else {}
+def chosen_values(root: DataRoot, dataset: str, model: str, loss: str) -> dict[str, Any]:
+    """What the search of a model that was made last chose under a loss; nothing where none was made."""
+    manifest = root.find_manifest(model, dataset)
+    trials = read_trials(root.artefact(manifest)) if manifest else []
+    return next((json.loads(one["values"]) for one in trials if one["chosen"] and one["loss"] == loss), {})

@@ -1,31 +1,34 @@
-"""Whether the settings that a search has found are kept for a new dump."""
+"""Whether the settings that a model's search has found are kept for a new dump, and what is kept of a search."""
 
 import hashlib
 import json
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 from assets.core.asset_context import AssetContext
-from assets.core.asset_result import AssetResult
-from assets.core.settings import PARTS, TuningSettings
+from assets.core.asset_result import markdown
+from assets.core.settings import PARTS, SearchSettings
 from assets.interactions.splits import Parts
-from storage.artifacts.tables import read_table
+from assets.training.search import Study, studies_of
+from storage.artifacts.saved_models import read_trials
 
 DAY_MS = 86_400_000
 MOST_DAYS = {"new_core": 90, "monthly": 30}
 SIZES = ("interactions", "users", "items")
-# What the search depends on besides the rows: where one of these was made with other settings, it is searched anew.
-PROTOCOL = ("interactions", "splits", "image_embeddings", "text_embeddings", "item_graph")
+# Settings of a model that its search does not depend on.
+AFTER_SEARCH = {"seeds"}
 
 
 def found_now(context: AssetContext, parts: Parts) -> dict[str, Any]:
-    """When, on how much, and under which settings a search is made: facts of the table `tuning`."""
+    """When, on how much, and under which settings the settings of a model are searched."""
     recipe = context.recipe
     assert recipe is not None
-    upstream = [context.manifest(asset).recipe for asset in PROTOCOL]
+    upstream = [context.manifest(asset).recipe for asset in ("interactions", *sorted(recipe.inputs))]
     protocol = [(one.code_version, one.settings) for one in upstream]
-    own = (recipe.code_version, recipe.settings, recipe.fixed)
+    settings = {name: value for name, value in recipe.settings.items() if name not in AFTER_SEARCH}
+    own = (recipe.code_version, settings, [name for name in recipe.fixed if name not in AFTER_SEARCH])
     digest = hashlib.sha256(json.dumps([protocol, own], sort_keys=True, default=str).encode()).hexdigest()[:16]
     sizes = dict(zip(SIZES, (len(parts.user), parts.users, parts.items), strict=True))
     return {"at": time.time_ns() // 1_000_000, "protocol": digest, **sizes}
@@ -55,16 +58,57 @@ def why_searched(found: Mapping[str, Any] | None, now: Mapping[str, Any], retune
     return None
 
 
-def keep_settings(context: AssetContext, config: TuningSettings, now: Mapping[str, Any]) -> AssetResult | str:
-    """The table `tuning` as it was, if its settings are kept; else why they are searched anew."""
-    last = None if config.force else context.root.find_sound("tuning", context.dataset.name)
+@dataclass(frozen=True)
+class Kept:
+    """What an earlier search has found, and is used again: its studies by loss, and the facts that said so then."""
+
+    studies: dict[str, Study]
+    found: dict[str, Any]
+    reason: str
+
+
+def kept_search(context: AssetContext, config: SearchSettings, now: Mapping[str, Any]) -> Kept | str:
+    """What the version before of a model was trained with, if it is kept; else why settings are searched anew."""
+    last = None if config.force else context.root.find_sound(context.asset, context.dataset.name)
     found: Any = last.facts.get("found") if last else None
     if reason := why_searched(found, now, config.retune):
         return reason
     assert last is not None
+    rows = read_trials(context.root.artefact(last))
     days = (now["at"] - found["at"]) / DAY_MS
-    rows = f"{found['interactions']:,} interactions"
-    kept = f"settings found {days:.0f} days ago on {rows} are kept (retune: {config.retune})"
-    return AssetResult(
-        read_table(context.root.artefact(last)), {"found": found, "kept": kept, "trials": 0, "search_s": 0.0}
+    reason = (
+        f"settings found {days:.0f} days ago on {found['interactions']:,} interactions are kept "
+        f"(retune: {config.retune})"
     )
+    return Kept(studies_of(rows, cast(dict[str, list[float]], last.facts["trial_seconds"])), found, reason)
+
+
+def describe_search(studies: Iterable[Study], found: Mapping[str, Any], kept: str = "") -> dict[str, Any]:
+    """The facts of a search that are kept with its model: those that a later run asks for, and what a person sees.
+
+    Args:
+        found: see `found_now`; kept: why the settings of an earlier search are used, if they are.
+    """
+    every = list(studies)
+    seconds = {study.loss: study.seconds for study in every}
+    searched = 0 if kept else sum(map(len, seconds.values()))
+    facts = {"found": dict(found), "trial_seconds": seconds, "trials_of_this_run": searched}
+    facts["search_s"] = 0.0 if kept else sum(map(sum, seconds.values()))
+    if every:
+        facts["trials"] = markdown(trials_table(every))
+    return facts | ({"kept": kept} if kept else {})
+
+
+def trials_table(studies: Iterable[Study]) -> str:
+    """All trials as a table in Markdown, those of a loss together, the best first."""
+    lines = ["| loss | NDCG@20 on validation | epochs | seconds | ended | settings |", "|---|---|---|---|---|---|"]
+    for study in studies:
+        for trial in sorted(study.trials, key=lambda one: (one.ended == "failed", -one.value)):
+            values = ", ".join(
+                f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                for name, value in trial.values.items()
+            )
+            ended = "chosen" if trial is study.best else trial.ended
+            figures = f"{trial.value:.4f} | {trial.epochs} | {trial.seconds:.1f}"
+            lines.append(f"| {study.loss} | {figures} | {ended} | {values} |")
+    return "\n".join(lines)

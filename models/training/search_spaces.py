@@ -70,11 +70,12 @@ COUNTED_SPACES: dict[str, Space] = {
 }
 
 
-def hash_spaces() -> str:
-    """A short hash of all that is searched, and of what the models are: with another one, tuning is out of date."""
-    recommender = {name: sorted(kind.fixed.items()) for name, kind in LEARNED.items()}
-    spaces = [(model, loss, space_of(model, loss)) for model in LEARNED for loss in BY_LOSS]
-    return hashlib.sha256(repr((recommender, spaces, STARTS, COUNTED_SPACES)).encode()).hexdigest()[:12]
+def hash_space(model: str) -> str:
+    """A short hash of what is searched for a model, and of what it is: with another one, it is out of date."""
+    if model in COUNTED_SPACES:
+        return hashlib.sha256(repr(COUNTED_SPACES[model]).encode()).hexdigest()[:12]
+    spaces = [(loss, space_of(model, loss), STARTS[loss]) for loss in BY_LOSS]
+    return hashlib.sha256(repr((sorted(LEARNED[model].fixed.items()), spaces)).encode()).hexdigest()[:12]
 
 
 def space_of(model: str, loss: Loss) -> Space:

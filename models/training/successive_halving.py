@@ -1,22 +1,23 @@
-"""The search for a model's hyper-parameters by successive halving: the same trials and seconds for every model.
+"""The search for a model's hyper-parameters by successive halving: the same trials and epochs for every model.
 
 Karnin, Koren and Somekh, "Almost Optimal Exploration in Multi-Armed Bandits", ICML 2013; Jamieson and Talwalkar, "Non-
 stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016: all configurations are trained for a
-few epochs, the better third for three times as many, and so on. What is tried comes from `optuna`: a scrambled Sobol
-sequence, which few points cover a space with evenly.
+few epochs, the better third for three times as many, and so on. What is tried is a scrambled Sobol sequence, which few
+points cover a space with evenly.
+
+No clock has a say, and a rung ends before the next one begins: so a search finds the same on a busy machine, and
+however many of its trainings run side by side.
 """
 
-import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
 
 from models.errors import ModelError
-from models.training.search_spaces import Between, Space
+from models.training.search_spaces import Between, OneOf, Space
 
-Look = Callable[[int, float], None]
-Run = Callable[[dict[str, Any], int, Look], None]
 REDUCTION = 3
 
 
@@ -26,13 +27,10 @@ class Budget:
 
     Attributes:
         trials: configurations tried.
-        seconds: each rung of the ladder has an equal part of them, and what those before it left. When they are over no
-            training of the rung is begun, and the one in progress ends at its next look at validation.
         first_epochs: epochs of every configuration at first; last_epochs: of the one or two that are left.
     """
 
     trials: int
-    seconds: float
     first_epochs: int
     last_epochs: int
 
@@ -53,90 +51,70 @@ class Trial:
     """One configuration that was tried.
 
     Attributes:
+        number: its place in the order of proposal.
         values: what was tried, by setting.
         value: the best validation metric that it showed.
-        epochs: how far it was trained.
-        ended: whether it was among the last ones, was worse than others, was cut by the clock, or broke down.
+        epochs: how far it was trained; seconds: what all of its trainings took.
+        ended: whether it was among the last ones, was worse than others, or broke down.
         error: why it broke down.
     """
 
+    number: int
     values: dict[str, Any]
     value: float = 0.0
     epochs: int = 0
     seconds: float = 0.0
-    ended: Literal["complete", "worse", "time", "failed"] = "time"
+    ended: Literal["complete", "worse", "failed"] = "complete"
     error: str = ""
 
 
-class _TimeIsUp(Exception):  # noqa: N818
-    """A rung of the search has used its seconds."""
+@dataclass(frozen=True)
+class Seen:
+    """What came of training a trial as far as it was asked for, from its beginning on: the fields of `Trial`."""
+
+    value: float = 0.0
+    epochs: int = 0
+    seconds: float = 0.0
+    error: str = ""
 
 
-def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed: int, run: Run) -> list[Trial]:
+Rungs: TypeAlias = Generator[list[tuple[Trial, int]], Sequence[Seen], list[Trial]]
+
+
+def search(space: Space, starts: Sequence[dict[str, Any]], budget: Budget, seed: int) -> Rungs:
     """Try configurations of `space`, the `starts` first.
+
+    Yields the trials of every rung, each with the epochs that it is to be trained for, counted from its beginning: who
+    trains it goes on where it was. What is sent back says what came of each.
 
     Args:
         starts: values of settings; those outside of `space` are ignored, those missing are drawn.
-        run: trains with some values for so many epochs, from the beginning, and calls back at every look with the
-            epoch and the validation metric.
 
     Returns:
         All trials, in the order of their proposal.
 
     Raises:
-        ModelError: no trial came to a look.
+        ModelError: every trial broke down.
     """
     if not space:
         budget = replace(budget, trials=1)
-    trials = [Trial(values) for values in proposals(space, starts, budget.trials, seed)]
-    started, alive, rungs = time.perf_counter(), list(trials), list(budget.rungs())
-    for rung, (count, epochs) in enumerate(rungs, start=1):
+    trials = [Trial(n, values) for n, values in enumerate(proposals(space, starts, budget.trials, seed))]
+    alive = list(trials)
+    for count, epochs in budget.rungs():
         alive.sort(key=lambda trial: -trial.value)
         for trial in alive[count:]:
-            if trial.ended == "complete":
-                trial.ended = "worse"
-        alive = _trained(alive[:count], epochs, started + budget.seconds * rung / len(rungs), run)
-    tried = [trial for trial in trials if trial.epochs or trial.ended == "failed"]
-    if not any(trial.epochs and trial.ended != "failed" for trial in tried):
-        why = next((f": {trial.error}" for trial in tried if trial.error), "; raise 'tuning_seconds'")
-        raise ModelError(f"tuning came to no look at validation{why}")
-    return tried
-
-
-def _trained(trials: list[Trial], epochs: int, ends: float, run: Run) -> list[Trial]:
-    """Train configurations one after the other until the clock shows `ends`; those that go on.
-
-    What was not begun before is out, unless nothing was: then no time was left to tell them apart by.
-    """
-    begun = 0
-    for trial in trials:
-        trial.ended = "time"
-    for trial in trials:
-        if time.perf_counter() > ends:
+            trial.ended = "worse"
+        alive = alive[:count]
+        for trial, seen in zip(alive, (yield [(trial, epochs) for trial in alive]), strict=True):
+            trial.value, trial.epochs, trial.seconds = seen.value, seen.epochs, seen.seconds
+            if seen.error:
+                trial.ended, trial.error = "failed", seen.error
+        alive = [trial for trial in alive if trial.ended != "failed"]
+        if not alive:
             break
-        _train(trial, epochs, ends, run)
-        begun += 1
-    return [trial for trial in trials[: begun or None] if trial.ended != "failed"]
-
-
-def _train(trial: Trial, epochs: int, ends: float, run: Run) -> None:
-    """Train one configuration for `epochs`, and note what came of it."""
-    begun = time.perf_counter()
-
-    def look(epoch: int, value: float) -> None:
-        trial.value, trial.epochs = max(trial.value, value), max(trial.epochs, epoch)
-        if epoch < epochs and time.perf_counter() > ends:
-            raise _TimeIsUp
-
-    try:
-        run(trial.values, epochs, look)
-        trial.ended = "complete"
-    except _TimeIsUp:
-        pass
-    except ModelError as error:  # such as scores that are no numbers
-        trial.ended, trial.error = "failed", str(error)
-    finally:
-        trial.seconds += time.perf_counter() - begun
+    if all(trial.ended == "failed" for trial in trials):
+        raise ModelError(f"no configuration that was tried came to a look at validation: {trials[0].error}")
+    return trials
 
 
 def best_of(trials: Sequence[Trial]) -> Trial:
@@ -145,20 +123,25 @@ def best_of(trials: Sequence[Trial]) -> Trial:
 
 
 def proposals(space: Space, starts: Sequence[dict[str, Any]], count: int, seed: int) -> list[dict[str, Any]]:
-    """`count` configurations: the starts, filled up with drawn values, then drawn ones."""
-    import optuna
+    """`count` configurations: the starts, filled up with drawn values, then points of a scrambled Sobol sequence."""
+    from scipy.stats import qmc
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.QMCSampler(seed=seed, scramble=True, warn_independent_sampling=False)
-    study = optuna.create_study(sampler=sampler)
-    ranges: dict[str, Any] = {}
-    for name, options in space.items():
-        if isinstance(options, Between):
-            ranges[name] = optuna.distributions.FloatDistribution(options.low, options.high, log=True)
-        else:
-            ranges[name] = optuna.distributions.CategoricalDistribution(options.values)
-    for values in starts[:count]:
-        study.enqueue_trial({name: value for name, value in values.items() if name in space})
-    return [dict(study.ask(ranges).params) for _ in range(count)]
+    rng = np.random.default_rng(seed)
+    given = [{name: value for name, value in start.items() if name in space} for start in starts[:count]]
+    filled = [_at(space, rng.random(len(space))) | start for start in given]
+    wanted = count - len(filled)
+    if not space or not wanted:
+        return filled + [{} for _ in range(wanted)]
+    points = qmc.Sobol(len(space), rng=rng).random_base2((wanted - 1).bit_length())
+    return filled + [_at(space, point) for point in points[:wanted]]
+
+
+def _at(space: Space, point: np.ndarray) -> dict[str, Any]:
+    """The configuration at a point of the unit cube, float64 [settings]."""
+    return {name: _scaled(options, float(share)) for (name, options), share in zip(space.items(), point, strict=True)}
+
+
+def _scaled(options: Between | OneOf, share: float) -> Any:
+    if isinstance(options, Between):
+        return options.low * (options.high / options.low) ** share
+    return options.values[int(share * len(options.values))]

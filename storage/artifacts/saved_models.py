@@ -16,7 +16,7 @@ from storage.files.mirror import Mirror
 
 logger = logging.getLogger(__name__)
 
-INDEX, WEIGHTS, CONFIG = "fits.json", "model.safetensors", "config.json"
+INDEX, WEIGHTS, CONFIG, TRIALS = "fits.json", "model.safetensors", "config.json", "trials.json"
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,13 @@ class SavedModel:
 class SavedModels:
     """All fits of one model, of every loss and seed.
 
-    There is none where a model could not be made for a dataset; `skipped` then says why.
+    There is none where a model could not be made for a dataset; `skipped` then says why. `trials` are the
+    configurations that were tried for it.
     """
 
     fits: tuple[SavedModel, ...]
     skipped: str = ""
+    trials: tuple[dict[str, Any], ...] = ()
 
     @property
     def main(self) -> SavedModel:
@@ -74,6 +76,8 @@ def write_models(folder: Path, models: SavedModels, mirror: Mirror | None = None
     """Publish fits as an immutable version below `folder`, named by its content; return its path and version."""
     index = json.dumps({"fits": [model.name for model in models.fits], "skipped": models.skipped}).encode()
     files = {INDEX: index}
+    if models.trials:
+        files[TRIALS] = json.dumps(models.trials, indent=1).encode()
     for model in models.fits:
         files[f"{model.name}/{WEIGHTS}"] = save(in_order(model.tensors))
         files[f"{model.name}/{CONFIG}"] = json.dumps(model.config, indent=1, sort_keys=True).encode()
@@ -96,7 +100,15 @@ def in_order(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def read_models(folder: Path) -> SavedModels:
     """Load one version of a model."""
     index = json.loads((folder / INDEX).read_bytes())
-    return SavedModels(tuple(read_model(folder / name) for name in index["fits"]), index["skipped"])
+    fits = tuple(read_model(folder / name) for name in index["fits"])
+    return SavedModels(fits, index["skipped"], tuple(read_trials(folder)))
+
+
+def read_trials(folder: Path) -> list[dict[str, Any]]:
+    """The configurations that were tried for one version of a model; none where nothing was searched."""
+    path = folder / TRIALS
+    found: list[dict[str, Any]] = json.loads(path.read_bytes()) if path.exists() else []
+    return found
 
 
 def read_configs(folder: Path) -> tuple[list[dict[str, Any]], str]:

@@ -1,4 +1,4 @@
-"""What `kill -9` costs in the middle of training and of tuning, in real processes."""
+"""What `kill -9` costs in the middle of a search or a training, in real processes."""
 
 import json
 import shutil
@@ -21,8 +21,7 @@ import models.training.trainer
 from tests.pipeline.in_process import Pipeline, failures
 
 folder, asset, die_after = sys.argv[1], sys.argv[2], int(sys.argv[3])
-few = {"force": True, "max_epochs": 14, "evaluate_every": 5}
-more = {"tuning_trials": 1} if asset == "tuning" else {}
+few = {"force": True, "max_epochs": 14, "evaluate_every": 5, "seeds": 2}
 count, one_epoch = 0, models.training.trainer._epoch
 
 def counting(*given):
@@ -33,7 +32,7 @@ def counting(*given):
     return one_epoch(*given)
 
 models.training.trainer._epoch = counting
-result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: few | more})
+result = Pipeline(Path(folder)).run("sample", f'key:"{asset}"', {asset: few})
 assert result.success, failures(result)
 print("epochs", count)
 """
@@ -58,30 +57,20 @@ def folders(sample: Pipeline, tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.process
-def test_a_killed_training_goes_on_where_it_was_to_the_same_model(folders: tuple[Path, Path]) -> None:
+def test_a_killed_search_and_training_go_on_where_they_were_to_the_same_model(folders: tuple[Path, Path]) -> None:
     undisturbed, disturbed = folders
     whole = epochs_of(run(undisturbed, "gated_lightgcn"))
-    assert whole == 28  # 14 under each loss
+    assert whole == 84  # 14 of both trials and of the second seed under each loss; the first seed's is that of a trial
     before = sha256_of(disturbed / "gated_lightgcn" / "sample.manifest.json")
-    # In the second fit, two epochs after its second look.
+    # In the second trial, two epochs after its second look.
     assert run(disturbed, "gated_lightgcn", die_after=26).returncode == -signal.SIGKILL
     assert sha256_of(disturbed / "gated_lightgcn" / "sample.manifest.json") == before
-    assert epochs_of(run(disturbed, "gated_lightgcn")) == 28 - 24
+    assert run(disturbed, "gated_lightgcn", die_after=50).returncode == -signal.SIGKILL  # 24 + 50: in the last training
+    assert sha256_of(disturbed / "gated_lightgcn" / "sample.manifest.json") == before
+    assert epochs_of(run(disturbed, "gated_lightgcn")) < 84 - 24 - 40
     versions = [
         json.loads((folder / "gated_lightgcn" / "sample.manifest.json").read_bytes())["data_version"]
         for folder in (undisturbed, disturbed)
     ]
     assert versions[0] == versions[1]
     assert not (disturbed / ".work" / "checkpoints" / "sample" / "gated_lightgcn").exists()
-
-
-@pytest.mark.long
-@pytest.mark.process
-def test_a_killed_search_does_not_search_a_finished_model_again(folders: tuple[Path, Path]) -> None:
-    undisturbed, disturbed = folders
-    whole = epochs_of(run(undisturbed, "tuning"))
-    assert run(disturbed, "tuning", die_after=40).returncode == -signal.SIGKILL
-    kept = list((disturbed / ".work" / "tuning" / "sample").glob("*.json"))
-    assert len(kept) >= 2
-    assert epochs_of(run(disturbed, "tuning")) == whole - 14 * len(kept)
-    assert not (disturbed / ".work" / "tuning" / "sample").exists()

@@ -59,7 +59,7 @@ def test_the_variant_has_what_its_settings_change_and_reads_the_rest(tried: Pipe
         made = own.manifest(asset, "sample")
         assert made.variant == own.variant
         assert Path(made.path).parts[1].startswith(f"sample@{own.variant}")
-    for asset in ("reviews", "splits", "tuning", "lightgcn", "ease"):
+    for asset in ("reviews", "splits", "lightgcn", "ease"):
         assert own.manifest(asset, "sample") == tried.root.manifest(asset, "sample")
     from storage.artifacts.tables import read_table
 

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from assets.training import search
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.history import Run, append_run, read_history
 from storage.artifacts.manifest import Manifest, Recipe
@@ -227,28 +226,6 @@ def test_no_bit_of_a_checkpoint_can_turn_unnoticed(tmp_path: Path) -> None:
             assert {name: array.tolist() for name, array in found[0].items()} == {
                 name: array.tolist() for name, array in arrays.items()
             }
-
-
-@every_damage
-def test_a_search_that_was_damaged_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]
-) -> None:
-    trial = search.Trial({"neighbours": 5}, 0.25, 1, 0.5, "complete")
-    monkeypatch.setattr(search, "study", lambda *_: [trial])
-    kept = tmp_path / "tuning" / "shop"
-
-    def searched() -> list[search.Study]:
-        return list(search.studies(None, None, None, kept, "fingerprint", ["item_knn"]))  # type: ignore[arg-type]
-
-    assert searched() == [search.Study("item_knn", "none", [trial])]
-    (path,) = kept.iterdir()
-    monkeypatch.setattr(search, "study", lambda *_: pytest.fail("searched twice"))
-    assert searched() == [search.Study("item_knn", "none", [trial])]
-    damage(path)
-    monkeypatch.setattr(search, "study", lambda *_: [trial, trial])
-    assert [len(study.trials) for study in searched()] == [2]
-    monkeypatch.setattr(search, "study", lambda *_: pytest.fail("searched twice"))
-    assert [len(study.trials) for study in searched()] == [2]
 
 
 @every_damage

@@ -31,8 +31,8 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
     )
     environment.filters["n"] = lambda value: f"{value:,}"
     environment.filters["percent"] = lambda value: f"{value:.1%}"
-    fit = findings.gated.best()[0]
-    share = fit.tensors["visual_share"]
+    fit = next(iter(findings.gated.best()), None)
+    share = fit.tensors["visual_share"] if fit else np.full(findings.parts.items, np.nan, np.float32)
     weighed = gate.weigh_items(findings.items, share)
     poor = gate.poor_pictures(weighed, EXTREMES)
     visual, textual = gate.extremes(weighed, EXTREMES)
@@ -52,7 +52,7 @@ def render(findings: Findings, pictures: PictureStore, users: int) -> str:
         **_content(findings),
         **_data(findings),
         **_boards(findings),
-        gate_loss=fit.config["loss"],
+        gate_loss=fit.config["loss"] if fit else "",
         gate_plot=plots.share_histogram(weighed["share"].to_numpy()),
         gate_facts=gate_facts(share),
         categories=(categories := gate.by_category(weighed)),

@@ -49,20 +49,19 @@ def test_rates_are_the_medians_of_what_was_measured_here(tmp_path: Path) -> None
     for dataset, seconds in (("a", 10.0), ("b", 20.0), ("c", 90.0)):
         made(root, "image_embeddings", dataset, seconds, encoded=200)
     made(root, "text_embeddings", "a", 5.0, encoded=3)  # of so few a rate says nothing
-    found = {"interactions": 1000, "trials": 10, "search_s": 50.0}
-    made(root, "tuning", "a", 1.0, trials=0, search_s=0.0, found=found)  # kept: what the search took stands in `found`
-    made(root, "tuning", "b", 1.0, trials=0, search_s=0.0, found={"interactions": 1000, "trials": 0, "search_s": 0.0})
-    made(root, "lightgcn", "a", 1.0, train_rows=1000, train_s={"bpr-0": 2.0, "bpr-1": 4.0})
+    searched = {"found": {"interactions": 1000}, "trial_seconds": {"bpr": [2.0, 6.0], "softmax": [7.0]}}
+    made(root, "lightgcn", "a", 1.0, train_rows=1000, train_s={"bpr-0": 2.0, "bpr-1": 4.0}, **searched)
+    made(root, "lightgcn", "b", 1.0, found={"interactions": 1000}, trial_seconds={})  # nothing was searched
     (tmp_path / "item_images").mkdir()
     (tmp_path / "item_images" / "a.manifest.json").write_text("broken")
     assert rates_here(root) == pytest.approx({IMAGE: 0.1, TRIAL: 0.005, FIT: 0.003})
 
 
-def test_seconds_come_from_rates_here_and_a_search_ends_by_its_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seconds_come_from_rates_here_and_trainings_run_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     work = {PICTURE: 227, IMAGE: 100, TEXT: 154, TRIAL: 1e6, FIT: 1000}
-    found = estimate_seconds(work, {IMAGE: 0.1, FIT: 0.003}, search_most=60)
-    assert found == pytest.approx({PICTURE: 1, IMAGE: 10, TEXT: 1, TRIAL: 60, FIT: 3})
+    found = estimate_seconds(work, {IMAGE: 0.1, FIT: 0.003})
+    assert found == pytest.approx({PICTURE: 1, IMAGE: 10, TEXT: 1, TRIAL: 40, FIT: 1.5})
 
 
 @pytest.mark.parametrize(

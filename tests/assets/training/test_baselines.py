@@ -1,6 +1,5 @@
 """Models that are counted rather than learned, on data small enough to count by hand, and the blend of two models."""
 
-import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import TRAIN, VALIDATION, Parts
-from assets.training.baselines import blend_of, counted_fit, counted_model, make_result, popular, popularity_of
+from assets.training.baselines import blend_of, counted_fit, make_result, popular, popularity_of
 from assets.training.held_out import HeldOut
 from assets.training.scorers import pack_models, scorer_of
 from models.ranking.ranking import Scorer, matrix_of
@@ -68,60 +66,6 @@ def test_popularity_scores_every_item_by_how_often_it_is_in_train() -> None:
 
 
 Given = dict[str, Any]
-
-
-@pytest.mark.parametrize(
-    ("settings", "tuned", "expected"),
-    [
-        (EaseSettings(), {}, {"regularisation": 200.0}),
-        (EaseSettings(), {"regularisation": 800.0}, {"regularisation": 800.0}),
-        (EaseSettings(regularisation=50.0), {"regularisation": 800.0}, {"regularisation": 50.0}),
-        (EaseSettings(regularisation=200.0), {"regularisation": 800.0}, {"regularisation": 200.0}),
-        (EaseSettings(force=True, max_items=3), {"regularisation": 800.0}, {"regularisation": 800.0}),
-        (ItemKnnSettings(), {}, {"neighbours": 100, "shrinkage": 0.0}),
-        (
-            ItemKnnSettings.model_validate({"neighbours": 7}),
-            {"neighbours": 500, "shrinkage": 20.0},
-            {"neighbours": 7, "shrinkage": 20.0},
-        ),
-    ],
-)
-def test_what_is_given_goes_before_what_was_tuned_and_this_before_the_default(
-    settings: EaseSettings | ItemKnnSettings, tuned: Given, expected: Given
-) -> None:
-    model = "ease" if isinstance(settings, EaseSettings) else "item_knn"
-    config = counted_model(settings, splits(), tuned, model).value.main.config
-    assert {name: config[name] for name in expected} == expected
-
-
-def test_the_settings_reach_the_weights_and_the_facts() -> None:
-    made = counted_model(EaseSettings(), splits(), {"regularisation": 6.0}, "ease")
-    assert made.value.main.tensors["weights"][0, 1] == pytest.approx(2 / 10)
-    assert made.metadata["regularisation"] == 6.0
-    assert list(made.metadata["train_s"]) == ["none-0"]
-
-
-def test_nearest_items_are_counted_however_many_items_there_are() -> None:
-    table = splits([*ROWS, (4, 199_999, TRAIN)])
-    assert counted_model(ItemKnnSettings(), table, {}, "item_knn").value.main.tensors["data"].size == 4
-
-
-def test_too_many_items_are_one_sentence_and_nothing_is_allocated() -> None:
-    table = splits([*ROWS, (4, 199_999, TRAIN)])
-    tracemalloc.start()
-    made = counted_model(EaseSettings(), table, {}, "ease")
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1e6
-    assert made.value == SavedModels((), "200,000 items are over max_items (25,000)")
-    assert made.metadata == {"skipped": "200,000 items are over max_items (25,000)"}
-
-
-def test_as_many_items_as_may_be_are_not_too_many() -> None:
-    assert counted_model(EaseSettings(max_items=3), splits(), {}, "ease").value.fits
-    assert counted_model(EaseSettings(max_items=2), splits(), {}, "ease").value.skipped == (
-        "3 items are over max_items (2)"
-    )
 
 
 def vectors_of(model: str, loss: str, seed: int, scores: Sequence[Sequence[float]], **facts: Any) -> SavedModel:

@@ -1,16 +1,19 @@
 """Which of four sources a setting of one training comes from."""
 
 import json
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from assets.core.settings import LearnedSettings, ModelSettings
-from assets.training.model_config import configure_model, free_space, read_tuned_values
+from assets.training.model_config import chosen_values, configure_model, free_space
 from models.model_spec import LEARNED
 from models.training.search_spaces import Between, OneOf
-from storage.schemas import SCHEMAS
+from storage.artifacts.data_root import DataRoot
+from storage.artifacts.manifest import Manifest, Recipe
+from storage.artifacts.saved_models import SavedModels, write_models
+from storage.files.atomic import sha256_of
 
 
 def test_what_nothing_fixes_is_the_default() -> None:
@@ -101,28 +104,26 @@ def test_what_a_name_fixes_is_not_searched() -> None:
     )
 
 
-def tuning(*rows: tuple[str, str, dict[str, Any], bool]) -> pa.Table:
-    trials = [
-        {"model": model, "loss": loss, "values": json.dumps(values), "chosen": chosen}
-        for model, loss, values, chosen in rows
-    ]
-    return pa.Table.from_pylist(trials, schema=SCHEMAS["tuning"])
+def trial(model: str, loss: str, values: dict[str, Any], chosen: bool) -> dict[str, Any]:
+    return {"model": model, "loss": loss, "values": json.dumps(values), "chosen": chosen}
 
 
-def test_tuned_values_are_those_of_the_chosen_trial_of_the_model_under_the_loss() -> None:
-    table = tuning(
-        ("lightgcn", "bpr", {"layers": 1}, False),
-        ("lightgcn", "bpr", {"layers": 3, "score": "cosine"}, True),
-        ("lightgcn", "softmax", {"layers": 2}, True),
-        ("bpr_mf", "bpr", {"l2": 0.5}, True),
-        ("ease", "none", {"regularisation": 800.0}, True),
+def test_the_values_of_a_model_are_those_of_its_chosen_trial_under_the_loss(tmp_path: Path) -> None:
+    root = DataRoot(tmp_path)
+    assert chosen_values(root, "shop", "lightgcn", "bpr") == {}
+    trials = (
+        trial("lightgcn", "bpr", {"layers": 1}, False),
+        trial("lightgcn", "bpr", {"layers": 3, "score": "cosine"}, True),
+        trial("lightgcn", "softmax", {"layers": 2}, True),
     )
-    assert read_tuned_values(table, "lightgcn", "bpr") == {"layers": 3, "score": "cosine"}
-    assert read_tuned_values(table, "lightgcn", "softmax") == {"layers": 2}
-    assert read_tuned_values(table, "bpr_mf", "bpr") == {"l2": 0.5}
-    assert read_tuned_values(table, "ease", "none") == {"regularisation": 800.0}
-
-
-def test_what_was_not_tuned_has_no_tuned_values() -> None:
-    assert read_tuned_values(tuning(), "lightgcn", "bpr") == {}
-    assert read_tuned_values(tuning(("lightgcn", "softmax", {"layers": 2}, True)), "lightgcn", "bpr") == {}
+    path, version = write_models(root.path("lightgcn", "shop"), SavedModels((), "", trials))
+    root.write_manifest(
+        Manifest(
+            asset="lightgcn", dataset="shop", path=str(path.relative_to(tmp_path)), bytes=1, sha256=sha256_of(path),
+            data_version=version, recipe=Recipe(code_version="1", settings={}, inputs={}), numbering={}, facts={},
+            seconds=1.0,
+        )
+    )  # fmt: skip
+    assert chosen_values(root, "shop", "lightgcn", "bpr") == {"layers": 3, "score": "cosine"}
+    assert chosen_values(root, "shop", "lightgcn", "softmax") == {"layers": 2}
+    assert chosen_values(root, "shop", "lightgcn", "none") == {}

@@ -10,30 +10,34 @@ from models.config import LOSSES, Loss, RecommenderConfig, TrainerConfig
 from models.errors import ModelError
 from models.model_spec import BEST_MODEL, LEARNED
 from models.training.search_spaces import STARTS, Between, OneOf, Space, space_of
-from models.training.successive_halving import Budget, Trial, best_of, search
+from models.training.successive_halving import Budget, Seen, Trial, best_of, search
 
 Values = dict[str, Any]
-Look = Callable[[int, float], None]
-Run = Callable[[Values, int, Look], None]
+Train = Callable[[Values, int], Seen]
 SPACE: Space = {"rate": Between(1e-3, 1e-1), "kind": OneOf(("a", "b", "c")), "number": OneOf(tuple(range(9)))}
 NUMBERED = tuple({"number": number} for number in range(9))
-HOUR = 3600.0
 
 
 def searched(
-    run: Run,
+    train: Train,
     trials: int,
     starts: Sequence[Values] = NUMBERED,
     epochs: tuple[int, int] = (5, 100),
-    seconds: float = HOUR,
     seed: int = 0,
+    space: Space = SPACE,
 ) -> list[Trial]:
-    return search(SPACE, starts, Budget(trials, seconds, *epochs), seed, run)
+    """What a search finds whose trainings are played by a function of values and epochs."""
+    rungs = search(space, starts, Budget(trials, *epochs), seed)
+    asked = next(rungs)
+    while True:
+        try:
+            asked = rungs.send([train(trial.values, wanted) for trial, wanted in asked])
+        except StopIteration as end:
+            return end.value
 
 
-def constant(values: Values, epochs: int, look: Look) -> None:
-    """A training that shows the same at its only look."""
-    look(epochs, 0.5)
+def constant(values: Values, epochs: int) -> Seen:
+    return Seen(0.5, epochs, 1.0)
 
 
 def inside(value: Any, options: Between | OneOf) -> bool:
@@ -75,6 +79,7 @@ def test_there_are_as_many_trials_as_the_budget_says_and_a_start_is_one_of_them(
     found = searched(constant, trials, [{"rate": 0.01}, {"rate": 0.02}, {"rate": 0.03}])
     assert len(found) == trials
     assert [trial.values["rate"] for trial in found[:3]] == [0.01, 0.02, 0.03][:trials]
+    assert [trial.number for trial in found] == list(range(trials))
 
 
 def test_the_same_seed_proposes_the_same_trials() -> None:
@@ -95,177 +100,81 @@ def test_the_same_seed_proposes_the_same_trials() -> None:
 def test_a_third_of_the_configurations_is_trained_three_times_as_long(
     trials: int, epochs: tuple[int, int], rungs: list[tuple[int, int]]
 ) -> None:
-    assert list(Budget(trials, HOUR, *epochs).rungs()) == rungs
+    assert list(Budget(trials, *epochs).rungs()) == rungs
 
 
-def test_the_worse_at_a_rung_end_there_with_the_best_that_they_showed() -> None:
+def test_the_worse_at_a_rung_end_there_with_what_they_showed() -> None:
     shown: dict[int, dict[int, float]] = {
         5: {0: 0.1, 1: 0.5, 2: 0.2, 3: 0.6, 4: 0.3, 5: 0.05, 6: 0.4},
-        15: {3: 0.3, 1: 0.9, 6: 0.7},  # what was the best gets worse
-        45: {1: 0.8},
+        15: {3: 0.6, 1: 0.9, 6: 0.7},
+        45: {1: 0.95},
     }
     calls = []
 
-    def run(values: Values, epochs: int, look: Look) -> None:
+    def train(values: Values, epochs: int) -> Seen:
         calls.append((values["number"], epochs))
-        look(epochs - 2, 0.01)
-        look(epochs - 1, shown[epochs][values["number"]])
-        look(epochs, 0.02)
+        return Seen(shown[epochs][values["number"]], epochs - 1, epochs / 10)
 
-    trials = searched(run, 7, epochs=(5, 45))
+    trials = searched(train, 7, epochs=(5, 45))
     assert calls == [*((number, 5) for number in range(7)), (3, 15), (1, 15), (6, 15), (1, 45)]
-    assert [(trial.values["number"], trial.value, trial.epochs, trial.ended) for trial in trials] == [
-        (0, 0.1, 5, "worse"),
-        (1, 0.9, 45, "complete"),
-        (2, 0.2, 5, "worse"),
-        (3, 0.6, 15, "worse"),
-        (4, 0.3, 5, "worse"),
-        (5, 0.05, 5, "worse"),
-        (6, 0.7, 15, "worse"),
+    assert [(trial.values["number"], trial.value, trial.epochs, trial.seconds, trial.ended) for trial in trials] == [
+        (0, 0.1, 4, 0.5, "worse"),
+        (1, 0.95, 44, 4.5, "complete"),
+        (2, 0.2, 4, 0.5, "worse"),
+        (3, 0.6, 14, 1.5, "worse"),
+        (4, 0.3, 4, 0.5, "worse"),
+        (5, 0.05, 4, 0.5, "worse"),
+        (6, 0.7, 14, 1.5, "worse"),
     ]
     assert best_of(trials) is trials[1]
-
-
-class Clock:
-    """A clock that stands still until it is moved, in place of `time` as the search sees it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def perf_counter(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def by_the_clock(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Trainings that take 10 seconds for 5 epochs, and then look; they show 1000 · number + epoch."""
-    clock = Clock()
-    monkeypatch.setattr("models.training.successive_halving.time", clock)
-
-    def run(values: Values, epochs: int, look: Look) -> None:
-        for epoch in range(5, epochs + 1, 5):
-            clock.now += 10
-            look(epoch, 1000 * values["number"] + epoch)
-
-    return run
-
-
-def facts(trials: Sequence[Trial]) -> list[tuple[float, float, str]]:
-    return [(trial.value, trial.seconds, trial.ended) for trial in trials]
-
-
-def test_seconds_are_those_of_all_rungs(by_the_clock: Run) -> None:
-    expected = [(5, 10, "worse"), (1005, 10, "worse"), (2015, 40, "complete"), (3015, 40, "complete")]
-    assert facts(searched(by_the_clock, 4, epochs=(5, 15), seconds=100)) == expected
-
-
-def test_each_rung_has_its_part_of_the_seconds(by_the_clock: Run) -> None:
-    # Until 60 s seven are begun, the last one at 60 s; until 120 s two of the best three, the second one at 100 s; from
-    # 130 s on the best is trained until its first look after 180 s, that at 30 epochs.
-    trials = searched(by_the_clock, 9, epochs=(5, 45), seconds=180)
-    assert facts(trials) == [
-        *((1000 * number + 5, 10, "worse") for number in range(4)),
-        (4005, 10, "time"),
-        (5015, 40, "worse"),
-        (6030, 100, "time"),
-    ]
-
-
-def test_the_clock_ends_a_training_at_its_next_look(by_the_clock: Run) -> None:
-    trials = searched(by_the_clock, 4, epochs=(5, 15), seconds=45)
-    assert facts(trials) == [(5, 10, "worse"), (1005, 10, "time"), (2010, 30, "time")]
-    assert [trial.epochs for trial in trials] == [5, 5, 10]
-
-
-def test_a_training_that_ends_when_the_clock_does_is_complete(by_the_clock: Run) -> None:
-    expected = [(5, 10, "worse"), (1005, 10, "time"), (2015, 40, "complete")]
-    assert facts(searched(by_the_clock, 4, epochs=(5, 15), seconds=55)) == expected
-
-
-def test_no_training_is_begun_when_the_time_ran_out_between_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, calls = Clock(), []
-    monkeypatch.setattr("models.training.successive_halving.time", clock)
-
-    def run(values: Values, epochs: int, look: Look) -> None:
-        calls.append((values["number"], epochs))
-        look(epochs, 0.5)
-        clock.now += 10
-
-    assert facts(searched(run, 4, seconds=15)) == [(0.5, 20, "complete")]
-    assert calls == [(0, 5), (0, 100)]
-
-
-def test_a_trial_that_was_not_begun_is_none(by_the_clock: Run) -> None:
-    assert facts(searched(by_the_clock, 4, seconds=35)) == [(5, 10, "time"), (1010, 30, "time")]
-
-
-def test_where_no_time_is_left_for_a_rung_the_best_before_it_is_the_best(by_the_clock: Run) -> None:
-    trials = searched(by_the_clock, 9, epochs=(5, 45), seconds=5)
-    assert facts(trials) == [(5, 10, "time")]
-    assert best_of(trials) is trials[0]
 
 
 def test_a_trial_that_breaks_down_has_failed_and_the_search_goes_on() -> None:
     calls = []
 
-    def run(values: Values, epochs: int, look: Look) -> None:
+    def train(values: Values, epochs: int) -> Seen:
         calls.append((values["number"], epochs))
         if values["number"] in (0, 3):
-            raise ModelError("a score is not finite")
-        look(epochs, values["number"] / 10)
+            return Seen(error="a score is not finite")
+        return Seen(values["number"] / 10, epochs, 1.0)
 
-    trials = searched(run, 5, epochs=(5, 15))
+    trials = searched(train, 5, epochs=(5, 15))
     assert calls == [(0, 5), (1, 5), (2, 5), (3, 5), (4, 5), (4, 15), (2, 15)]
-    assert [(trial.value, trial.ended) for trial in trials] == [
-        (0.0, "failed"),
-        (0.1, "worse"),
-        (0.2, "complete"),
-        (0.0, "failed"),
-        (0.4, "complete"),
+    assert [(trial.value, trial.ended, trial.error) for trial in trials] == [
+        (0.0, "failed", "a score is not finite"),
+        (0.1, "worse", ""),
+        (0.2, "complete", ""),
+        (0.0, "failed", "a score is not finite"),
+        (0.4, "complete", ""),
     ]
 
 
-def test_a_search_in_which_all_have_failed_finds_nothing() -> None:
-    def run(values: Values, epochs: int, look: Look) -> None:
-        raise ModelError("a score is not finite")
+def test_where_the_last_ones_break_down_the_best_of_the_others_is_chosen() -> None:
+    def train(values: Values, epochs: int) -> Seen:
+        return Seen(values["number"] / 10, epochs) if epochs == 5 else Seen(error="a score is not finite")
 
-    with pytest.raises(ModelError, match="no look at validation: a score is not finite"):
-        searched(run, 3)
-    with pytest.raises(ModelError, match="raise 'tuning_seconds'"):
-        searched(lambda values, epochs, look: None, 3)
+    trials = searched(train, 5, epochs=(5, 15))
+    assert [trial.ended for trial in trials] == ["worse", "worse", "worse", "failed", "failed"]
+    assert best_of(trials) is trials[2]
+
+
+def test_a_search_in_which_all_have_failed_finds_nothing() -> None:
+    with pytest.raises(ModelError, match="came to a look at validation: a score is not finite"):
+        searched(lambda values, epochs: Seen(error="a score is not finite"), 3)
 
 
 def test_where_all_show_nothing_the_first_is_chosen() -> None:
-    trials = searched(lambda values, epochs, look: look(epochs, 0.0), 3)
+    trials = searched(lambda values, epochs: Seen(0.0, epochs), 3)
     assert best_of(trials) is trials[0]
 
 
 def test_where_nothing_is_free_one_trial_is_enough() -> None:
-    trials = search({}, NUMBERED, Budget(5, HOUR, 5, 100), 0, constant)
+    trials = searched(constant, 5, epochs=(5, 100), space={})
     assert [(trial.values, trial.epochs, trial.ended) for trial in trials] == [({}, 100, "complete")]
 
 
-def test_a_trial_that_showed_much_before_it_broke_down_is_not_chosen() -> None:
-    def run(values: Values, epochs: int, look: Look) -> None:
-        look(epochs, 0.9 if values["number"] == 1 else 0.2)
-        if values["number"] == 1:
-            raise ModelError("a score is not finite")
-
-    trials = searched(run, 3)
-    assert (trials[1].value, trials[1].ended, trials[1].error) == (0.9, "failed", "a score is not finite")
-    assert best_of(trials) is trials[0]
-
-
-def test_an_error_in_the_code_is_not_a_trial_that_failed() -> None:
-    def run(values: Values, epochs: int, look: Look) -> None:
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        searched(run, 3)
-
-
 def test_the_best_is_the_earliest_of_equals() -> None:
-    trials = [Trial({}, value) for value in (0.1, 0.3, 0.3, 0.2)]
+    trials = [Trial(n, {}, value) for n, value in enumerate((0.1, 0.3, 0.3, 0.2))]
     assert best_of(trials) is trials[1]
 
 
