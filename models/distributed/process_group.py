@@ -39,18 +39,18 @@ class ProcessGroup(SingleProcess, ABC):
         return _Total.apply(self, tuple(parts), *parts.values())
 
     def logits(
-        self, vectors: Tensor, sizes: tuple[int, int, int], temperature: float, penalty: Tensor
+        self, vectors: Tensor, sizes: tuple[int, int, int], row: Tensor, temperature: float, penalty: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         user, positive, negative = vectors.split(sizes)
         right, wrong, squares, penalty = self.total(
-            positive_scores=(user * positive).sum(dim=1),
+            positive_scores=(user.index_select(0, row) * positive).sum(dim=1),
             scores=user @ negative.T,
             squared_norms=vectors.square().sum(dim=1),
             penalty=penalty,
         )
         of_user, of_positive, of_negative = squares.clamp_min(SQUARED_EPSILON).rsqrt().split(sizes)
         of_user = of_user / temperature
-        return right * of_user * of_positive, wrong * of_user[:, None] * of_negative, penalty
+        return right * of_user.index_select(0, row) * of_positive, wrong * of_user[:, None] * of_negative, penalty
 
     @abstractmethod
     def divide(self, model: VectorModel, checkpoint: Checkpoint | None) -> Checkpoint | None: ...

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+MOSTLY_PRESENT = 0.8  # above this share of items that have a view, all are projected: to pick them would cost more
+
 Fusing = Literal["visual", "text", "sum", "mean", "concat", "gated"]
 
 
@@ -56,8 +58,10 @@ class Fusion(nn.Module):
 
     visual_features: Tensor
     visual_present: Tensor
+    visual_rows: Tensor | None
     textual_features: Tensor
     textual_present: Tensor
+    textual_rows: Tensor | None
 
     def __init__(self, fusing: Fusing, visual: Modality, textual: Modality, dim: int):
         super().__init__()
@@ -74,8 +78,26 @@ class Fusion(nn.Module):
             self.gate = nn.Linear(2 * dim, dim)
 
     def _keep(self, name: str, modality: Modality) -> None:
-        self.register_buffer(f"{name}_features", modality.features, persistent=False)
+        """Keep a view; where many items lack it, its features are those of the others alone, and their numbers."""
+        rows = modality.present[:, 0].nonzero()[:, 0]
+        is_whole = len(rows) > MOSTLY_PRESENT * len(modality.present)
+        features = modality.features if is_whole else modality.features.index_select(0, rows)
+        self.register_buffer(f"{name}_features", features, persistent=False)
         self.register_buffer(f"{name}_present", modality.present, persistent=False)
+        self.register_buffer(f"{name}_rows", None if is_whole else rows, persistent=False)
+
+    def _project(self, features: Tensor, present: Tensor, rows: Tensor | None, project: nn.Linear) -> Tensor:
+        """The projected view of all items, [n, dim]; zeros where an item lacks it."""
+        projected = project(features)
+        if rows is None:
+            return present * projected
+        return projected.new_zeros(len(present), projected.shape[1]).index_copy(0, rows, projected)
+
+    def _visual(self) -> Tensor:
+        return self._project(self.visual_features, self.visual_present, self.visual_rows, self.project_visual)
+
+    def _textual(self) -> Tensor:
+        return self._project(self.textual_features, self.textual_present, self.textual_rows, self.project_textual)
 
     def forward(self) -> Tensor:
         """Content vectors of all items, [n, dim]."""
@@ -88,11 +110,11 @@ class Fusion(nn.Module):
         For `concat` they are as long as their part of the content.
         """
         if self.fusing == "text":
-            return None, self.textual_present * self.project_textual(self.textual_features)
-        v = self.visual_present * self.project_visual(self.visual_features)  # [n, dim]
+            return None, self._textual()
+        v = self._visual()  # [n, dim]
         if self.fusing == "visual":
             return v, None
-        t = self.textual_present * self.project_textual(self.textual_features)
+        t = self._textual()
         if self.fusing in ("sum", "concat"):
             return v, t
         g: Tensor | float = 0.5

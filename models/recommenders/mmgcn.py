@@ -5,6 +5,7 @@ mean aggregation, two layers and the combination by addition, its equations 3 to
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 
 from models.config import RecommenderConfig
 from models.recommenders.fusion import Modality
-from models.recommenders.propagation import SparseMatrix, symmetric_product
+from models.recommenders.propagation import SomeRows, SparseMatrix, is_cheaper, symmetric_product
 from models.recommenders.recommender import VectorModel
 
 
@@ -42,8 +43,11 @@ class Mmgcn(VectorModel):
         self._graph = _MeanOfNeighbours(adjacency)
 
     def of_batch(self, user: Tensor, item: Tensor) -> tuple[Tensor, Tensor]:
-        nodes = torch.cat([user, item + self.users])
-        return self._everywhere().index_select(0, nodes), self.id.weight.index_select(0, nodes)
+        nodes, place = torch.unique(torch.cat([user, item + self.users]), return_inverse=True)
+        self._graph.to(self.id.weight.device)
+        views = [cast(_View, view).at(nodes, self.id.weight, self._graph) for view in self.views]
+        after, before = torch.stack(views).mean(dim=0), self.id.weight.index_select(0, nodes)
+        return after.index_select(0, place), before.index_select(0, place)
 
     @torch.no_grad()
     def vectors(self) -> tuple[np.ndarray, np.ndarray]:
@@ -74,12 +78,28 @@ class _View(nn.Module):
         )
 
     def forward(self, ids: Tensor, graph: "_MeanOfNeighbours") -> Tensor:
-        x = F.normalize(torch.cat([self.preference.weight, self.project(self.features)]))  # [users + items, dim]
-        for aggregate, keep, combine in zip(self.aggregate, self.keep, self.combine, strict=True):
-            neighbours = F.leaky_relu(graph(aggregate(x)))
-            own = F.leaky_relu(keep(x)) + ids
-            x = F.leaky_relu(combine(neighbours) + own)
+        """Vectors of all nodes, [users + items, dim]."""
+        x = self._first()
+        for layer in range(len(self.aggregate)):
+            x = self._layer(layer, x, ids, graph(x))
         return x
+
+    def at(self, nodes: Tensor, ids: Tensor, graph: "_MeanOfNeighbours") -> Tensor:
+        """Vectors of distinct nodes alone: the last layer is made for no others, [len(nodes), dim]."""
+        x, last = self._first(), len(self.aggregate) - 1
+        for layer in range(last):
+            x = self._layer(layer, x, ids, graph(x))
+        neighbours = graph.at(nodes, x)
+        return self._layer(last, x.index_select(0, nodes), ids.index_select(0, nodes), neighbours)
+
+    def _first(self) -> Tensor:
+        return F.normalize(torch.cat([self.preference.weight, self.project(self.features)]))
+
+    def _layer(self, layer: int, x: Tensor, ids: Tensor, neighbours: Tensor) -> Tensor:
+        """One layer for some nodes, from their vectors and the means of those of their neighbours."""
+        near = F.leaky_relu(self.aggregate[layer](neighbours))
+        own = F.leaky_relu(self.keep[layer](x)) + ids
+        return F.leaky_relu(self.combine[layer](near) + own)
 
 
 class _MeanOfNeighbours:
@@ -88,12 +108,18 @@ class _MeanOfNeighbours:
     def __init__(self, adjacency: sp.csr_matrix):
         self._device: torch.device | None = None
         self._ones = sp.csr_matrix((np.ones_like(adjacency.data), adjacency.indices, adjacency.indptr), adjacency.shape)
+        self._degree = np.diff(self._ones.indptr)
 
     def to(self, device: torch.device) -> None:
         if self._device != device:
             self._device, self._matrix = device, SparseMatrix(self._ones, device)
-            degree = torch.from_numpy(np.diff(self._ones.indptr)).to(device)
-            self._share = 1 / degree.clamp(min=1)[:, None].float()
+            self._share = 1 / torch.from_numpy(self._degree).to(device).clamp(min=1)[:, None].float()
 
     def __call__(self, vectors: Tensor) -> Tensor:
         return self._share * symmetric_product(self._matrix, vectors)
+
+    def at(self, nodes: Tensor, vectors: Tensor) -> Tensor:
+        """The same of distinct nodes alone, [len(nodes), dim]."""
+        if not is_cheaper(nodes, self._degree, self._ones.nnz):
+            return self(vectors).index_select(0, nodes)
+        return self._share.index_select(0, nodes) * (SomeRows(self._ones, nodes) @ vectors)

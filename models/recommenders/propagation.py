@@ -17,6 +17,11 @@ from torch import Tensor
 CHEAPER_BELOW = 0.7
 
 
+def is_cheaper(nodes: Tensor, degree: np.ndarray, edges: int) -> bool:
+    """Whether a product with the rows of some nodes is cheaper than one with all; on a GPU it never is."""
+    return nodes.device.type == "cpu" and degree[nodes.numpy()].sum() <= CHEAPER_BELOW * edges
+
+
 def normalised_adjacency(user: np.ndarray, item: np.ndarray, users: int, items: int) -> sp.csr_matrix:
     """D^-1/2 A D^-1/2 of the bipartite graph; users are nodes 0 … users-1, items follow.
 
@@ -145,13 +150,8 @@ class Propagation:
         return gradient.index_add_(0, nodes, share + before)
 
     def _rows(self, nodes: Tensor) -> sp.csr_matrix | None:
-        """The matrix's rows of `nodes`, if the last step is cheaper with them alone; on a GPU it never is."""
-        if not self.layers or nodes.device.type != "cpu":
-            return None
-        wanted = nodes.numpy()
-        if self.degree[wanted].sum() > CHEAPER_BELOW * self.matrix.nnz:
-            return None
-        return self.matrix[wanted]
+        """The matrix's rows of `nodes`, if the last step is cheaper with them alone."""
+        return self.matrix[nodes.numpy()] if self.layers and is_cheaper(nodes, self.degree, self.matrix.nnz) else None
 
 
 class _AtNodes(torch.autograd.Function):
@@ -165,6 +165,33 @@ class _AtNodes(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, Tensor]:
         user, item = ctx.propagation.backward(ctx.nodes, ctx.rows, *grads).split(ctx.sizes)
         return None, None, user, item
+
+
+class SomeRows:
+    """Some rows of a constant symmetric matrix, to be multiplied with dense ones; gradients reach all rows of these.
+
+    Args:
+        matrix: float32 CSR [n, n]; rows: int64, distinct.
+    """
+
+    def __init__(self, matrix: sp.csr_matrix, rows: Tensor):
+        chosen = matrix[rows.cpu().numpy()]
+        self.forth, self.back = SparseMatrix(chosen, rows.device), SparseMatrix(chosen.T.tocsr(), rows.device)
+
+    def __matmul__(self, dense: Tensor) -> Tensor:
+        """The product with [n, dim], [len(rows), dim]."""
+        return _RowsProduct.apply(self, dense)
+
+
+class _RowsProduct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: SomeRows, dense: Tensor) -> Tensor:
+        ctx.rows = rows
+        return rows.forth @ dense
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+        return None, ctx.rows.back @ grads[0].contiguous()
 
 
 def symmetric_product(matrix: SparseMatrix, vectors: Tensor) -> Tensor:

@@ -78,21 +78,25 @@ class Softmax:
         (own, own_times), (shared, shared_times) = (torch.unique(kind, return_counts=True) for kind in drawn)
         columns = torch.cat([own, shared])
         raised = torch.cat([own_times.log() - self.correction[own], shared_times.log()])
-        after, before = model.of_batch(user, torch.cat([positive, columns]))
-        sizes, penalty = (len(user), len(user), len(columns)), l2_penalty(*before[: 2 * len(user)].chunk(2))
-        own_logits, logits, penalty = self.group.logits(after, sizes, self.config.temperature, penalty)
-        logits.add_(raised)  # [batch, columns]
-        # Histories are looked up once a user, however often the batch has the user.
+        # Negatives are those of a user, however often the batch has the user.
         distinct, place, times = torch.unique(user, return_inverse=True, return_counts=True)
+        after, before = model.of_batch(distinct, torch.cat([positive, columns]))
+        users, positives = before[: len(distinct)], before[len(distinct) : len(distinct) + len(positive)]
+        sizes, penalty = (
+            (len(distinct), len(positive), len(columns)),
+            l2_penalty(users.index_select(0, place), positives),
+        )
+        own_logits, logits, penalty = self.group.logits(after, sizes, place, self.config.temperature, penalty)
+        logits.add_(raised)  # [distinct users, columns]
         if not len(own) and not self.mask_shared:
             distinct, times = distinct[:RATED_ROWS], times[:RATED_ROWS]
         row, item = self.train.of(distinct)
         with torch.no_grad():
             for kind, start in [(own, 0), (shared, len(own))] if self.mask_shared else [(own, 0)]:
                 if len(kind):
-                    known = self.train.known(len(distinct), row, item, kind).index_select(0, place)
+                    known = self.train.known(len(distinct), row, item, kind)
                     logits[:, start : start + len(kind)].masked_fill_(known, -torch.inf)
-        loss = sampled_softmax_loss(own_logits, logits)
+        loss = sampled_softmax_loss(own_logits, logits, place)
         return loss + self.config.l2 * penalty, self.train.share(times, row, item, torch.cat(drawn))
 
     def columns(self, positive: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

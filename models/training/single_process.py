@@ -26,12 +26,13 @@ class SingleProcess:
         return tuple(parts.values())
 
     def logits(
-        self, vectors: Tensor, sizes: tuple[int, int, int], temperature: float, penalty: Tensor
+        self, vectors: Tensor, sizes: tuple[int, int, int], row: Tensor, temperature: float, penalty: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Cosines over the temperature: of users and their positives, [batch], and all negatives, [batch, n].
+        """Cosines over the temperature: of the positives and their users, [batch], and of all negatives, [users, n].
 
         Args:
-            vectors: of the users, the positives and the negatives, as many as `sizes` says, [2 batch + n, dim].
+            vectors: of the users, the positives and the negatives, as many as `sizes` says, [users + batch + n, dim].
+            row: int64 [batch], which of the users a positive is of.
             penalty: a scalar that is added up along with them.
 
         Returns:
@@ -39,7 +40,7 @@ class SingleProcess:
         """
         user, positive, negative = F.normalize(vectors).split(sizes)
         user = user / temperature
-        return (user * positive).sum(dim=1), user @ negative.T, penalty
+        return (user.index_select(0, row) * positive).sum(dim=1), user @ negative.T, penalty
 
     def divide(self, model: VectorModel, checkpoint: Checkpoint | None) -> Checkpoint | None:
         """Keep of a whole model what this process trains, in place, and give the checkpoint of that."""

@@ -31,7 +31,7 @@ def test_features_are_centred_over_those_that_have_them_and_normalised() -> None
 def test_content_is_the_formula_item_by_item(fusion: Fusion) -> None:
     p_v, p_t = fusion.project_visual.weight.detach().numpy(), fusion.project_textual.weight.detach().numpy()
     w, b = fusion.gate.weight.detach().numpy(), fusion.gate.bias.detach().numpy()
-    x_v, x_t = fusion.visual_features.numpy(), fusion.textual_features.numpy()
+    x_v, x_t = Modality.of(VISUAL, HAS_VISUAL).features.numpy(), Modality.of(TEXTUAL, HAS_TEXTUAL).features.numpy()
     content = fusion().detach().numpy()
     for item in range(4):
         v, t = p_v @ x_v[item], p_t @ x_t[item]
@@ -81,10 +81,10 @@ def test_other_ways_to_fuse_are_their_formulas(fusing: str) -> None:
     nothing = torch.zeros(4, 0)
     v, t = nothing, nothing
     if fusing != "text":
-        v = (fusion.visual_features @ fusion.project_visual.weight.T).detach()
+        v = (Modality.of(VISUAL, HAS_VISUAL).features @ fusion.project_visual.weight.T).detach()
         assert not v[3].any()  # has no picture
     if fusing != "visual":
-        t = (fusion.textual_features @ fusion.project_textual.weight.T).detach()
+        t = (Modality.of(TEXTUAL, HAS_TEXTUAL).features @ fusion.project_textual.weight.T).detach()
         assert not t[2:].any()  # have no text
     expected = {
         "visual": lambda: v,
@@ -95,6 +95,24 @@ def test_other_ways_to_fuse_are_their_formulas(fusing: str) -> None:
     }[fusing]()
     assert expected.shape == (4, DIM)
     torch.testing.assert_close(fusion().detach(), expected)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_items_that_lack_a_view_are_not_projected_where_they_are_many(share: float) -> None:
+    rng = np.random.default_rng(0)
+    there = rng.random(100) < share
+    view = Modality.of(rng.normal(size=(100, 7)).astype(np.float32), there)
+    torch.manual_seed(0)
+    fusion = Fusion("visual", view, view, DIM)
+    assert len(fusion.visual_features) == (100 if share > 0.8 else there.sum())
+    expected = view.features @ fusion.project_visual.weight.T
+    found = fusion()
+    torch.testing.assert_close(found, expected)
+    weight = torch.randn(100, DIM)
+    one, other = (
+        torch.autograd.grad((made * weight).sum(), fusion.project_visual.weight)[0] for made in (found, expected)
+    )
+    torch.testing.assert_close(one, other)
 
 
 def test_one_view_has_no_share() -> None:

@@ -48,14 +48,36 @@ def test_softmax_is_the_mean_log_chance_of_the_positive() -> None:
     positive, negative = torch.tensor([1.0, 0.0]), torch.tensor([[1.0, -torch.inf], [2.0, 3.0]])
     # Chances e / (e + e) = 1/2 and 1 / (1 + e² + e³).
     expected = (np.log(2) + np.log(1 + np.exp(2) + np.exp(3))) / 2
-    assert sampled_softmax_loss(positive, negative).item() == pytest.approx(expected)
+    assert sampled_softmax_loss(positive, negative, torch.tensor([0, 1])).item() == pytest.approx(expected)
+
+
+def test_positives_of_one_user_share_its_negatives() -> None:
+    positive = torch.tensor([1.0, -2.0, 0.0])
+    # The first user has two positives, against e + e² each; all negatives of the second one are left out.
+    negative = torch.tensor([[1.0, 2.0], [-torch.inf, -torch.inf]])
+    total = np.exp(1) + np.exp(2)
+    expected = (np.log((np.exp(1) + total) / np.exp(1)) + np.log((np.exp(-2) + total) / np.exp(-2)) + 0) / 3
+    found = sampled_softmax_loss(positive, negative.clone(), torch.tensor([0, 0, 1]))
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_logits_far_apart_are_no_infinity() -> None:
+    positive = torch.tensor([-300.0, 300.0], requires_grad=True)
+    negative = torch.tensor([[300.0, 299.0]], requires_grad=True)
+    loss = sampled_softmax_loss(positive, negative * 1.0, torch.tensor([0, 0]))
+    loss.backward()
+    # 600 + log(1 + 1/e) of the first, log(2 + 1/e) of the second.
+    assert loss.item() == pytest.approx((600 + np.log(1 + np.exp(-1)) + np.log(2 + np.exp(-1))) / 2)
+    assert torch.isfinite(positive.grad).all()
+    assert torch.isfinite(negative.grad).all()
 
 
 def test_the_gradient_of_softmax_is_that_of_its_formula() -> None:
-    positive, negative = torch.randn(3, requires_grad=True), torch.randn(3, 4, requires_grad=True)
-    both = torch.cat([positive[:, None], negative], dim=1)
+    positive, negative = torch.randn(5, requires_grad=True), torch.randn(3, 4, requires_grad=True)
+    row = torch.tensor([2, 0, 0, 1, 0])
+    both = torch.cat([positive[:, None], negative[row]], dim=1)
     expected = torch.autograd.grad((torch.logsumexp(both, dim=1) - positive).mean() * 5, [positive, negative])
-    found = torch.autograd.grad(sampled_softmax_loss(positive, negative * 1.0) * 5, [positive, negative])
+    found = torch.autograd.grad(sampled_softmax_loss(positive, negative * 1.0, row) * 5, [positive, negative])
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other)
 
