@@ -130,15 +130,14 @@ def test_projections_before_the_gate_are_the_same_on_all_ranks_and_its_rows_are_
         np.testing.assert_array_equal(mine["fusion.gate.weight"], weights[0]["fusion.gate.weight"][rank_::size])
 
 
-def drawn(epochs: int = STEPS // 5) -> list[tuple[int, int]]:
-    """Sizes of every step's batch and of what of its shared negatives are distinct, drawn as the trainer does."""
-    train, generator = len(train_set().user), torch.Generator().manual_seed(0)
+def drawn(epochs: int = STEPS // 5) -> list[tuple[int, int, int]]:
+    """Of every step: its pairs, its distinct users and its distinct shared negatives, drawn as the trainer does."""
+    user, generator = train_set().user, torch.Generator().manual_seed(0)
     steps = []
     for _ in range(epochs):
-        torch.randperm(train, generator=generator)
-        for start in range(0, train, BATCH):
+        for batch in torch.randperm(len(user), generator=generator).split(BATCH):
             shared = torch.randint(ITEMS, (NEGATIVES,), generator=generator)
-            steps.append((min(BATCH, train - start), len(set(shared.tolist()))))
+            steps.append((len(batch), len(set(user[batch.numpy()].tolist())), len(set(shared.tolist()))))
     return steps
 
 
@@ -150,8 +149,9 @@ def sent(teams: Teams, size: int, case: str) -> list[dict[str, int]]:
 def test_a_step_of_softmax_exchanges_scores_and_squared_norms_alone(size: int, teams: Teams) -> None:
     steps = drawn()
     for found in sent(teams, size, "lightgcn, softmax, shared"):
-        assert found["scores"] + found["positive_scores"] == sum(4 * batch * (n + 1) for batch, n in steps)
-        assert found["squared_norms"] == sum(4 * (2 * batch + n) for batch, n in steps)
+        assert found["scores"] == sum(4 * users * n for _, users, n in steps)
+        assert found["positive_scores"] == sum(4 * batch for batch, _, _ in steps)
+        assert found["squared_norms"] == sum(4 * (users + batch + n) for batch, users, n in steps)
         assert found["penalty"] == 4 * STEPS
         in_training = {"scores", "positive_scores", "squared_norms", "penalty"}
         assert found.keys() - in_training == {"weights", "user_vectors", "item_vectors", "metrics", "agreement"}
