@@ -46,17 +46,12 @@ help: ## this list
 
 # Not from the environment, where others may use the name.
 GIVEN = $(if $(filter command,$(firstword $(origin CONFIG))),--config-json '$(subst ','\'',$(CONFIG))')
-run: SELECT := *report
-
-run: home doctor
-	@$(COMMAND) check $(DATASET) $(GIVEN)
-	$(DAGSTER) asset materialize -m pipeline.definitions --select '$(SELECT)' --partition $(DATASET) $(GIVEN) \
-		|| { $(COMMAND) why $(DATASET); exit 1; }
-	@$(COMMAND) show $(DATASET)
+run: .venv/.run
+	@$(BIN)/python -m pipeline.cli.run $(DATASET) $(GIVEN)
 
 # All models, whatever the dataset's setting `models` asks for, and the exports.
-run-all: home
-	@config=$$($(COMMAND) all-models $(GIVEN)) && $(MAKE) --no-print-directory run SELECT='*' CONFIG="$$config"
+run-all: .venv/.run
+	@$(BIN)/python -m pipeline.cli.run $(DATASET) --select '*' --all-models $(GIVEN)
 
 ui: home doctor
 	$(BIN)/python -m pipeline.cli.serve --workspace workspace.yaml

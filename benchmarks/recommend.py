@@ -19,7 +19,7 @@ import scipy.sparse as sp
 import torch
 
 from assets.serving.recommend import Recommending
-from models.ranking.ranking import BLOCK_USERS, Vectors, matrix_of
+from models.ranking.ranking import Vectors, block_users, matrix_of
 from storage.artifacts.tables import write_table
 from storage.schemas import SCHEMAS
 
@@ -47,9 +47,10 @@ def written(scorer: Vectors, seen: sp.csr_matrix, folder: Path) -> int:
 
 def floor(scorer: Vectors, users: int) -> None:
     """The scores of some users, a block at a time, looked at by nobody."""
-    out = torch.empty(BLOCK_USERS, scorer.items)
-    for start in range(0, users, BLOCK_USERS):
-        block = np.arange(start, min(start + BLOCK_USERS, users))
+    size = block_users(scorer.items)
+    out = torch.empty(size, scorer.items)
+    for start in range(0, users, size):
+        block = np.arange(start, min(start + size, users))
         scorer.write(block, out[: len(block)])
 
 

@@ -185,7 +185,8 @@ def report(
     from assets.training.train_set import everything, train_set
     from models.ranking.ranking import matrix_of
 
-    lineage = context.root.lineage(["recommendations", "leaderboard", "new_item_recall"], context.dataset.name)
+    made = context.root.lineage(["recommendations", "leaderboard", "new_item_recall"], context.dataset.name)
+    lineage = [one for one in made if one.facts.get("skipped") != NOT_ASKED]
     board = context.manifest("leaderboard").facts
     served, choice = current.release.model, context.manifest("current").facts["choice"]
     run = Run.of(context.run, lineage, cast(float | None, board.get(f"recall@20/{served}")))

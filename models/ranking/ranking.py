@@ -4,6 +4,8 @@ Definitions follow the field's use (Jarvelin and Kekalainen, TOIS 2002, for NDCG
 ranked, never a sample; equal scores are ordered by a seeded permutation of the items, so that no model gains by ties.
 """
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from models.errors import ModelError
 
-BLOCK_USERS = 64  # their scores stay in the cache of one core
+BLOCK_USERS, LEAST_USERS, BLOCK_SCORES = 64, 16, 1 << 19  # see `block_users`
 CUTOFFS = (5, 10, 20, 50)
 METRICS = ("recall", "ndcg", "precision", "map", "hit_rate")
 
@@ -104,21 +106,50 @@ def rank_block(scorer: Scorer, users: np.ndarray, masked: sp.csr_matrix, k: int,
     filled = items + -items % width  # whole groups of `width`; the columns that fill up are masked like what is seen
     tie_rank = torch.cat([tie_rank, torch.arange(items, filled)])
     ranking = Ranking(np.empty((len(users), k), np.int64), np.empty((len(users), k), np.float32))
-    buffer = torch.full((min(BLOCK_USERS, len(users)), filled), -torch.inf)
-    for start in range(0, len(users), BLOCK_USERS):
-        block = users[start : start + BLOCK_USERS]
-        scores = buffer[: len(block)]
-        scorer.write(block, scores[:, :items])
-        seen = masked[block]
-        rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
-        scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
-        best, columns = top_k(scores, k, tie_rank, width)
-        if not (best[:, 0] < torch.inf).all():  # NaN comes first, too
-            raise ModelError("a model gave a score that is not finite; a lower learning_rate helps")
-        columns[torch.isinf(best)] = -1
-        ranking.items[start : start + len(block)] = columns.numpy()
-        ranking.scores[start : start + len(block)] = best.numpy()
+    size = block_users(items)
+
+    def work(starts: Iterator[int]) -> None:
+        """Rank one block after the other, as long as there are any."""
+        buffer = torch.full((min(size, len(users)), filled), -torch.inf)
+        for start in starts:
+            block = users[start : start + size]
+            scores = buffer[: len(block)]
+            scorer.write(block, scores[:, :items])
+            seen = masked[block]
+            rows = np.repeat(np.arange(len(block)), np.diff(seen.indptr))
+            scores[torch.from_numpy(rows), torch.from_numpy(seen.indices.astype(np.int64))] = -torch.inf
+            best, columns = top_k(scores, k, tie_rank, width)
+            if not (best[:, 0] < torch.inf).all():  # NaN comes first, too
+                raise ModelError("a model gave a score that is not finite; a lower learning_rate helps")
+            columns[torch.isinf(best)] = -1
+            ranking.items[start : start + len(block)] = columns.numpy()
+            ranking.scores[start : start + len(block)] = best.numpy()
+
+    in_threads(work, range(0, len(users), size))
     return ranking
+
+
+def block_users(items: int) -> int:
+    """Users of a block: as many as have their scores in the cache of one core."""
+    return min(BLOCK_USERS, max(LEAST_USERS, BLOCK_SCORES // max(1, items)))
+
+
+def in_threads(work: Callable[[Iterator[int]], None], starts: range) -> None:
+    """Let every thread that torch may use take from `starts` as long as there are any; torch itself uses one in each.
+
+    So many small steps side by side are faster than one step after the other in many threads.
+    """
+    threads, left = torch.get_num_threads(), iter(starts)
+    if min(threads, len(starts)) <= 1:
+        work(left)
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(min(threads, len(starts))) as pool:
+            for done in [pool.submit(work, left) for _ in range(min(threads, len(starts)))]:
+                done.result()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def top_k(scores: Tensor, k: int, tie_rank: Tensor, width: int = 1) -> tuple[Tensor, Tensor]:

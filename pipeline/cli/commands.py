@@ -105,17 +105,6 @@ def check_config(given: str) -> None:
         raise InputError(f"The run does not begin: {error}.") from None
 
 
-def ask_for_all(given: str) -> str:
-    """The config of a run, as JSON, with all models asked for."""
-    from models.model_spec import NAMES
-
-    config = json.loads(given or "{}")
-    ops = config.setdefault("ops", {})
-    for model in NAMES:
-        ops.setdefault(model, {}).setdefault("config", {}).setdefault("models", ["all"])
-    return json.dumps(config)
-
-
 def _check_weights(dataset: Dataset) -> None:
     """Load what is named on a hub; a path or `untrained` is not worth the seconds."""
     from assets.core.effective_settings import resolve_settings
@@ -254,7 +243,6 @@ COMMANDS: dict[str, Callable[[str], None]] = {
 }  # fmt: skip
 
 
-ALL_MODELS = "all-models"  # prints a config in place of doing something
 OF_ONE = {"restore", "rollback", "catch-up", "variants", "forget"}
 
 
@@ -268,7 +256,7 @@ def require_dataset(name: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.cli.commands", description=__doc__)
-    parser.add_argument("command", choices=[*COMMANDS, ALL_MODELS])
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("dataset", nargs="?", default="sample")
     parser.add_argument("--config-json", help="of the run that is checked")
     given = parser.parse_args()
@@ -277,9 +265,6 @@ def main() -> int:
             require_dataset(given.dataset.partition("@")[0])
         if given.config_json:
             check_config(given.config_json)
-        if given.command == ALL_MODELS:
-            print(ask_for_all(given.config_json))
-            return 0
         COMMANDS[given.command](given.dataset)
     except InputError as error:
         print(error, file=sys.stderr)

@@ -1,6 +1,7 @@
 """Full ranking and its metrics, against definitions written out one user at a time."""
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -89,6 +90,41 @@ def test_blocks_do_not_change_the_ranking(monkeypatch: pytest.MonkeyPatch) -> No
     whole = rank(scorer, users, masked, 10)
     monkeypatch.setattr("models.ranking.ranking.BLOCK_USERS", 7)
     np.testing.assert_array_equal(rank(scorer, users, masked, 10).items, whole.items)
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """torch's threads are those of before, afterwards."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_do_not_change_a_bit_of_the_ranking() -> None:
+    rng = np.random.default_rng(0)
+    scorer = Vectors(rng.normal(size=(700, 8)).astype(np.float32), rng.normal(size=(300, 8)).astype(np.float32))
+    masked = matrix_of(rng.integers(0, 700, 900), rng.integers(0, 300, 900), 700, 300)
+    users = rng.permutation(700)
+    found = []
+    for threads in (1, 2, 5):
+        torch.set_num_threads(threads)
+        found.append(rank(scorer, users, masked, 10))
+        assert torch.get_num_threads() == threads
+    for other in found[1:]:
+        np.testing.assert_array_equal(other.items, found[0].items)
+        np.testing.assert_array_equal(other.scores, found[0].scores)
+
+
+@pytest.mark.usefixtures("threads")
+def test_a_score_that_is_no_number_is_refused_in_whichever_thread() -> None:
+    torch.set_num_threads(2)
+    users = np.ones((300, 1), np.float32)
+    users[299] = np.nan
+    nothing = matrix_of(np.zeros(0, int), np.zeros(0, int), 300, 2)
+    with pytest.raises(ModelError, match="not finite"):
+        rank(Vectors(users, np.ones((2, 1), np.float32)), np.arange(300), nothing, 1)
+    assert torch.get_num_threads() == 2
 
 
 def test_cosine_ignores_length() -> None:
