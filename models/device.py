@@ -1,6 +1,5 @@
 """Which processors a model runs on, and how much memory there is."""
 
-import warnings
 from pathlib import Path
 
 import torch
@@ -46,8 +45,3 @@ def available_bytes() -> int:
     except OSError:
         return free
     return free if limit == "max" else min(free, int(limit) - int(used))
-
-
-def allow_read_only() -> None:
-    """Keep torch from warning that arrays which processes share are read-only; nobody writes to them."""
-    warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

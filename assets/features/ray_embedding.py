@@ -22,7 +22,7 @@ from assets.core.settings import ImageEncoderSettings, TextEncoderSettings
 from assets.features.embed import Filling, OnProgress
 from assets.features.encoders import image_encoder, text_encoder
 from assets.features.item_pictures import select_pictures
-from models.device import allow_read_only
+from models.torch_warnings import allow_read_only
 from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import EmbeddingStore, publish_vectors
 from storage.errors import OutOfReachError

@@ -9,7 +9,7 @@ import pyarrow as pa
 from assets.core.asset_context import AssetContext
 from assets.core.ray_cluster import Shares, on_cluster
 from assets.serving.recommend import Recommending
-from models.device import allow_read_only
+from models.torch_warnings import allow_read_only
 from storage.schemas import SCHEMAS
 
 

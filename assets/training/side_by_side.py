@@ -19,7 +19,8 @@ import torch
 
 from assets.training.jobs import Job, Outcome, Shared, run_job
 from assets.training.shared_arrays import Placed, place_arrays, read_placed
-from models.device import allow_read_only, available_bytes, devices_of
+from models.device import available_bytes, devices_of
+from models.torch_warnings import allow_read_only
 from models.training.build_and_fit import TrainSet
 
 if TYPE_CHECKING:
