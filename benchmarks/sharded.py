@@ -55,7 +55,7 @@ def work(
 
 def row_of(benchmark: PublishedSplit, model: str, loss: str, processes: int) -> dict[str, Any]:
     """One line of the table."""
-    given = {"loss": loss, "max_epochs": EPOCHS, "evaluate_every": EPOCHS, "device": "cpu"}
+    given = {"loss": loss, "max_epochs": EPOCHS, "evaluate_every": EPOCHS, "batch_size": 2048, "device": "cpu"}
     recommender, config = RecommenderConfig.model_validate(LEARNED[model].fixed), TrainerConfig.model_validate(given)
     task, moments = (recommender, config, benchmark.data, benchmark.test), [0.0]
     with start_processes(processes, work, *task) as group:
@@ -63,7 +63,7 @@ def row_of(benchmark: PublishedSplit, model: str, loss: str, processes: int) -> 
         ndcg, ranking_s = work(group, *task, lambda: moments.append(time.perf_counter()))
         sent = group.sent if isinstance(group, ProcessGroup) else {}
     pairs = len(benchmark.data.user)
-    steps = -(-pairs // config.batch_size)
+    steps = -(-pairs // config.pairs_a_step(pairs))
     negatives = config.shared_negatives if loss == "softmax" else 0  # BPR: one difference of scores a pair
     exchanged = {what: round(sent[what] / (steps * EPOCHS)) for what in ProcessGroup.IN_A_STEP if what in sent}
     scores = exchanged.get("scores", 0) + exchanged.get("positive_scores", 0)

@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 Loss: TypeAlias = Literal["bpr", "softmax"]
 LOSSES: tuple[Loss, ...] = ("bpr", "softmax")
+MANY_PAIRS = 50_000
 
 
 class VectorSettings(BaseModel):
@@ -52,7 +53,9 @@ class TrainingSettings(BaseModel):
     )
     learning_rate: float = Field(1e-3, gt=0, description="Step size of Adam.")
     l2: float = Field(1e-4, ge=0, description="Weight of half the mean squared norm of a batch's layer-0 vectors.")
-    batch_size: int = Field(2048, ge=1, description="Train interactions a step.")
+    batch_size: int | None = Field(
+        None, ge=1, description="Train interactions a step; by default 2,048, and 4,096 where there are 50,000 or more."
+    )
     max_epochs: int = Field(300, ge=1, description="Epochs at the most.")
     evaluate_every: int = Field(5, ge=1, description="Epochs between two looks at the validation split.")
     patience: int = Field(6, ge=1, description="Looks without a better validation NDCG@20 before training stops.")
@@ -69,3 +72,10 @@ class TrainerConfig(TrainingSettings):
         "bpr", description="What training minimises: pairwise BPR, or a softmax over sampled negatives by cosine."
     )
     seed: int = Field(0, ge=0, description="Seed of initial weights, batches and negatives.")
+
+    def pairs_a_step(self, pairs: int) -> int:
+        """Train interactions of a step, where there are so many in all.
+
+        A step costs what its graph and its content cost, however many pairs it learns from.
+        """
+        return self.batch_size or (4096 if pairs >= MANY_PAIRS else 2048)

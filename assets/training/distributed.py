@@ -92,7 +92,7 @@ def train(task: Task, group: ProcessGroup, on_epoch: Callable[[], None] = lambda
         return None
     fit = saved_model(task.model, *given, model, history)
     path, version = write_models(task.out, SavedModels((fit,)))
-    steps = epochs * -(-len(data.user) // task.training.batch_size)
+    steps = epochs * -(-len(data.user) // task.training.pairs_a_step(len(data.user)))
     facts = {"path": str(path), "version": version, "processes": group.size, "epochs": len(history.loss)}
     return facts | {
         "validation_ndcg@20": history.best_value,

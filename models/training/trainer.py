@@ -96,7 +96,7 @@ def train(
         history.validation.append((0, history.best_value))
     before = history.seconds - time.perf_counter()
     while not history.ended(config):
-        loss, collisions = _epoch(model, pairs, objective, optimiser, config.batch_size, generator)
+        loss, collisions = _epoch(model, pairs, objective, optimiser, config.pairs_a_step(len(user)), generator)
         history.loss.append(loss)
         history.collision_rate.append(collisions)
         on_epoch()

@@ -19,7 +19,8 @@ from storage.files.atomic import sha256_of
 def test_what_nothing_fixes_is_the_default() -> None:
     recommender, training = configure_model("lightgcn", "bpr", 0, LearnedSettings(), {})
     assert (recommender.dim, recommender.layers, recommender.item_encoder, recommender.score) == (64, 2, "id", "dot")
-    assert (training.learning_rate, training.l2, training.batch_size) == (1e-3, 1e-4, 2048)
+    assert (training.learning_rate, training.l2, training.batch_size) == (1e-3, 1e-4, None)
+    assert [training.pairs_a_step(pairs) for pairs in (100, 49_999, 50_000, 10**8)] == [2048, 2048, 4096, 4096]
 
 
 def test_what_was_tuned_goes_before_the_default() -> None:
