@@ -114,7 +114,7 @@ def fit_to_send(
     )
 
 
-@dataset_check("unavailable_items", "Every id of the list is that of an item.", blocking=False)
+@dataset_check("recommendations", "Every id in the list of unavailable items is that of an item.", blocking=False)
 def listed_items_known(unavailable_items: pa.Table, items: pa.Table, interactions: pa.Table) -> dg.AssetCheckResult:
     """An id that lost its zeros, say, would take nothing out, without a word."""
     listed = unavailable_items.filter(pc.equal(unavailable_items["reason"], BY_LIST))["item_id"].combine_chunks()

@@ -10,7 +10,7 @@ from pipeline.definitions import defs
 from pipeline.jobs import daily_freshness, monthly_refresh, weekly_check
 from storage.artifacts.data_root import DataRoot
 from storage.artifacts.manifest import Manifest, Recipe
-from tests.pipeline.in_process import Pipeline
+from tests.pipeline.in_process import Pipeline, failures
 
 MONDAY = datetime(2026, 11, 23, 3, tzinfo=UTC)
 
@@ -36,6 +36,15 @@ def test_the_weekly_check_fetches_and_no_more_and_the_refresh_goes_to_the_report
     refreshed = {key.path[-1] for key in defs.resolve_job_def("refresh").asset_layer.executable_asset_keys}
     assert {"raw_reviews", "report", "current"} < refreshed
     assert "mmrec_export" in {key.path[-1] for key in graph.materializable_asset_keys} - refreshed
+
+
+def test_the_dumps_of_a_dataset_that_has_nothing_yet_are_fetched(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path)
+    job = pipeline.definitions.resolve_job_def("fetch_dumps")
+    result = job.execute_in_process(partition_key="quick", instance=pipeline.instance, raise_on_error=False)
+    assert result.success, failures(result)
+    made = {path.parent.name for path in tmp_path.glob("*/quick.manifest.json")}
+    assert made == {"raw_reviews", "raw_metadata", "unavailable_items"}
 
 
 def report_of_age(folder: Path, days: float) -> DataRoot:

@@ -129,4 +129,4 @@ def test_another_machine_pays_for_nothing_and_shows_the_report(
     assert shown.returncode == 0, shown.stderr
     assert "Leaderboard of quick" in shown.stdout
     pulled = {path.name for path in DataRoot.at(url, tmp_path / "third").root.iterdir()}
-    assert pulled == {"leaderboard", "report"}
+    assert pulled == {"leaderboard", "report", "current", "model_choice"}

@@ -202,7 +202,7 @@ ready = threading.Event()
 ready.set()
 pixels.FEW_BATCHES, pixels._server_of_workers = 0, lambda: ready
 steps = pixels.Preprocessing(image_transform_v2(PreprocessCfg(), False), (224, 224))
-for batch in pixels.decoded([partial(list, [])] * 1000, steps, 2, False):
+for batch in pixels.decode_pixels([partial(list, [])] * 1000, steps, 2, False):
     print("begun", flush=True)
     time.sleep(100)
 """
