@@ -27,7 +27,7 @@ def assets() -> list[dg.AssetsDefinition]:
 def test_every_asset_points_at_the_lines_that_make_it(assets: list[dg.AssetsDefinition]) -> None:
     for name, reference in references(assets).items():
         lines = Path(reference.file_path).read_text().splitlines()[reference.line_number - 1 :]
-        assert lines[0].strip().startswith("@dataset_asset"), name
+        assert lines[0].strip().startswith(("@dataset_asset", "@asset_of")), name
         first = next(line.strip() for line in lines if line.strip().startswith("def "))
         assert first.startswith((f"def {name}(", "def train(")), name
 

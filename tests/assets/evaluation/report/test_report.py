@@ -72,7 +72,7 @@ def test_settings_that_are_not_at_their_default_are_told_with_the_assets_that_ha
     ]
     found = [(one.name, one.value, one.default, one.assets) for one in find_changed_settings(lineage)]
     assert found == [
-        ("batch_size", 1024, 2048, ["lightgcn", "vbpr"]),
+        ("batch_size", 1024, None, ["lightgcn", "vbpr"]),
         ("split", "random", "temporal", ["splits"]),
     ]
     assert list(all_settings(lineage)) == [
