@@ -141,12 +141,14 @@ def run_side_by_side(context: AssetContext, shared: Shared, plan: ModelPlan, tra
         at_once = trainings_at_once(config.trainings_at_once, config.device, config.threads, config.dim, shared.data)
         found = run_here(plans, shared, at_once, context.work_folder("arrays"))
     total = sum(count_trainings(config, loss in plan.studies, trains) for loss in config.losses)
+    results: dict[str, Any] = {}
     with context.progress(total, "trainings") as progress:
-        for results in found:
-            if results is not None:
-                return results
-            progress.advance()
-    raise AssertionError("plans return something")
+        for came_of_it in found:  # to its end, for workers are ended with what is broken off
+            if came_of_it is None:
+                progress.advance()
+            else:
+                results = came_of_it
+    return results
 
 
 def train_shared(context: AssetContext, processes: int, shared: Shared, fit: Fit) -> Outcome:
