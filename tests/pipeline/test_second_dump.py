@@ -41,7 +41,7 @@ class Shop:
     """A dataset whose owner puts new dumps into a folder, and a daemon that looks after it."""
 
     def __init__(self, folder: Path):
-        self.folder, self.root = folder, DataRoot(folder / "data")
+        self.folder = folder
         write_sample(folder / "dump", "reviews", SIZE)
         self.metadata = write_sample(folder / "dump", "metadata", SIZE)
         self.lines = gzip.decompress(self.metadata.read_bytes()).split(b"\n")
@@ -54,11 +54,13 @@ class Shop:
         home.mkdir()
         (home / "dagster.yaml").write_bytes((PROJECT_ROOT / "deploy" / "dagster.yaml").read_bytes())
         self.environment = {
-            **os.environ, "DAGSTER_HOME": str(home), "REC_DATA": str(self.root.root),
+            **os.environ, "DAGSTER_HOME": str(home), "REC_DATA": str(folder / "data"),
             "REC_DATASETS": str(folder / "datasets.yaml"), "PYTHONWARNINGS": "ignore",
         }  # fmt: skip
         self.instance = dg.DagsterInstance.from_config(str(home))
-        self.definitions = assemble(self.root, load_catalogue(folder / "datasets.yaml"))
+        catalogue = load_catalogue(folder / "datasets.yaml")
+        self.root = DataRoot(folder / "data", dumps=catalogue.local_files)
+        self.definitions = assemble(self.root, catalogue)
         self.log = (folder / "daemon.log").open("wb")
         self.daemon: subprocess.Popen[bytes] | None = None
 
