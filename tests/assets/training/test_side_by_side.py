@@ -224,6 +224,7 @@ def endless(folder: Path) -> None:
         jobs = [job(folder, number, max_epochs=10**6, patience=10**6, evaluate_every=1) for number in range(2)]
         return (yield jobs)
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs beside itself
     list(run_here(lambda: {"all": plan()}, shared(), 2, folder / "arrays"))
 
 
@@ -252,10 +253,10 @@ def test_workers_end_with_the_process_that_has_begun_them(tmp_path: Path, signal
     command = [sys.executable, "-c", ENDLESS, str(tmp_path)]
     process = subprocess.Popen(command, cwd=PROJECT_ROOT, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: len(list(tmp_path.glob("*.safetensors"))) == 2)
+        wait_until(lambda: len(list(tmp_path.glob("*.safetensors"))) == 2, 300)
         assert len(workers_of(tmp_path / "arrays")) == 2
         process.send_signal(signal_sent)
-        assert process.wait(60) != 0
+        assert process.wait(120) != 0
         wait_until(lambda: not workers_of(tmp_path / "arrays"))
     finally:
         process.kill()
