@@ -48,8 +48,18 @@ def home(_: str) -> None:
             publish_bytes(file, settings.encode())
         if is_in_postgres() or not (folder / "history").exists():
             initialise()
-    if own:  # bare `dagster` commands look here
-        (PROJECT_ROOT / ".env").write_text(f"DAGSTER_HOME={folder}\nGOMP_SPINCOUNT=1000\n")
+    variables = PROJECT_ROOT / ".env"
+    if own or variables.exists():  # also one that an earlier version has written
+        variables.write_text(variables_of(PROJECT_ROOT / ".dagster"))
+
+
+def variables_of(home: Path) -> str:
+    """The file `.env` that bare `dagster` commands read, whose variables yield to those that are set already.
+
+    Dagster lets such a file win over the environment: with a plain value, a run of another DAGSTER_HOME would be
+    recorded in this one, and nobody would find it.
+    """
+    return f"DAGSTER_HOME=${{DAGSTER_HOME:-{home}}}\nGOMP_SPINCOUNT=${{GOMP_SPINCOUNT:-1000}}\n"
 
 
 def check(name: str) -> None:
@@ -254,22 +264,31 @@ def require_dataset(name: str) -> None:
         raise InputError(f"Dataset {name}: {error}.") from error
 
 
+def status_of(work: Callable[[], None]) -> int:
+    """The exit status of a command: 1 where something cannot be used, after one sentence on standard error."""
+    try:
+        work()
+    except InputError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m pipeline.cli.commands", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("dataset", nargs="?", default="sample")
     parser.add_argument("--config-json", help="of the run that is checked")
     given = parser.parse_args()
-    try:
+
+    def work() -> None:
         if given.command in OF_ONE and given.dataset != recover.EVERY:
             require_dataset(given.dataset.partition("@")[0])
         if given.config_json:
             check_config(given.config_json)
         COMMANDS[given.command](given.dataset)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+
+    return status_of(work)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import dagster as dg
 import pytest
+from dagster._core.secrets.env_file import get_env_var_dict
 
-from pipeline.cli.commands import main
+from pipeline.cli.commands import main, variables_of
 from pipeline.tags import PARTITION
 from storage.environment import PROJECT_ROOT
 from tests.pipeline.in_process import Pipeline
@@ -158,6 +159,19 @@ def test_several_at_once_prepare_one_home(tmp_path: Path) -> None:
     assert [process.wait() for process in started] == [0] * 4
     script = "from dagster import DagsterInstance; print(len(DagsterInstance.get().get_run_records()))"
     assert python("-c", script, DAGSTER_HOME=tmp_path / "home").stdout.strip() == "0"
+
+
+def test_bare_commands_use_the_projects_home_unless_another_is_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "a home, größer"
+    (tmp_path / ".env").write_text(variables_of(home))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert get_env_var_dict(str(tmp_path)) == {"DAGSTER_HOME": str(home), "GOMP_SPINCOUNT": "7"}
+    monkeypatch.setenv("DAGSTER_HOME", "/somewhere/else")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    assert get_env_var_dict(str(tmp_path)) == {"DAGSTER_HOME": "/somewhere/else", "GOMP_SPINCOUNT": "1000"}
 
 
 def test_the_settings_of_somebody_elses_home_are_left_alone(command: Command, tmp_path: Path) -> None:
