@@ -10,7 +10,6 @@ WORKERS ?= auto
 PYTEST  := env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 TESTS   := $(PYTEST) --numprocesses $(WORKERS) --dist worksteal
 PIP     := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
-DAGSTER := $(BIN)/dagster
 
 # Absolute, as Dagster wants it; `~` and a relative path mean what they do everywhere else.
 HOME_OF := import os, sys; print(os.path.abspath(os.path.expanduser(sys.argv[1] or ".dagster")))

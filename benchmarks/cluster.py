@@ -23,7 +23,7 @@ from assets.features.embed import filling
 from assets.features.encoders import image_encoder
 from assets.features.ray_embedding import encode_pictures
 from benchmarks.slow_server import picture, pictures
-from models.encoders.pixels import cores
+from models.device import cores
 from storage.artifacts.data_root import DataRoot
 from storage.embeddings.store import EmbeddingStore
 from storage.images.decoding import decode_picture

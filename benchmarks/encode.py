@@ -29,9 +29,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from models.device import devices_of
+from models.device import cores, devices_of
 from models.encoders.clip import ImageEncoder, checkpoint_of
-from models.encoders.pixels import cores
 from models.encoders.precision import DTYPES, dtype_of
 
 BATCH = 64

@@ -1,5 +1,7 @@
 """Which processors a model runs on, and how much memory there is."""
 
+import os
+import sys
 from pathlib import Path
 
 import torch
@@ -35,8 +37,18 @@ def devices_of(name: str) -> list[torch.device]:
     return [torch.device("cuda", index) for index in range(torch.cuda.device_count())]
 
 
+def cores() -> int:
+    """How many processors this process may use; all of the machine, where a system does not tell."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def available_bytes() -> int:
-    """Memory of this machine that is available, or of the container that this process is in if that has less."""
+    """Memory of this machine that is available, or of the container that this process is in if that has less.
+
+    Where a system does not tell as Linux does, no limit is known.
+    """
+    if sys.platform != "linux":
+        return sys.maxsize
     lines = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
     free = int(lines["MemAvailable"].split()[0]) * 1024
     group = Path("/sys/fs/cgroup")

@@ -3,13 +3,13 @@
 import functools
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import dagster as dg
 import pyarrow as pa
 
 from assets.core.asset_context import AssetContext
-from assets.core.asset_decorator import GPU, dataset_asset
+from assets.core.asset_decorator import GPU, AssetFunction, dataset_asset
 from assets.core.asset_result import AssetResult
 from assets.core.settings import AskedSettings, AssetSettings, EaseSettings, ItemKnnSettings, ModelSettings
 from assets.interactions.splits import VALIDATION, Parts
@@ -18,8 +18,6 @@ from models.model_spec import BEST_MODEL, COUNTED, LEARNED, NOT_ASKED, ModelSpec
 from models.training.search_spaces import COUNTED_SPACES, hash_space
 from storage.artifacts.saved_models import SavedModels, read_trials
 from storage.schemas import SCHEMAS
-
-AssetFunction = TypeVar("AssetFunction", bound=Callable[..., AssetResult])
 
 BLENDED = ("ease", "lightgcn", BEST_MODEL)  # the first with one of the others
 SEARCHED = (*LEARNED, *COUNTED_SPACES)  # models whose settings are searched

@@ -1,6 +1,5 @@
 """Makes one model that is counted rather than learned: finds its settings, and fits it once."""
 
-import logging
 import time
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,11 +12,9 @@ from assets.core.settings import EaseSettings, ItemKnnSettings
 from assets.interactions.splits import VALIDATION, Parts
 from assets.training.baselines import counted_fit, make_result
 from assets.training.held_out import HeldOut
-from assets.training.retune import describe_search, found_now, kept_search
+from assets.training.retune import earlier_search
 from assets.training.search import grid
 from storage.artifacts.saved_models import SavedModels
-
-logger = logging.getLogger(__name__)
 
 
 def fit_counted(context: AssetContext, config: EaseSettings | ItemKnnSettings, splits: pa.Table) -> AssetResult:
@@ -25,10 +22,8 @@ def fit_counted(context: AssetContext, config: EaseSettings | ItemKnnSettings, s
     parts = Parts.of(splits)
     if isinstance(config, EaseSettings) and parts.items > config.max_items:
         return make_result(SavedModels((), f"{parts.items:,} items are over max_items ({config.max_items:,})"), 0.0)
-    validation, found = HeldOut.of(parts, VALIDATION), found_now(context, parts)
-    kept = kept_search(context, config, found)
-    logger.info(f"{context.asset}: {kept if isinstance(kept, str) else kept.reason}")
-    studies = [] if isinstance(kept, str) else list(kept.studies.values())
+    validation, earlier = HeldOut.of(parts, VALIDATION), earlier_search(context, config, parts)
+    studies = list(earlier.studies.values())
     if not studies and config.tuning_trials:
         studies = [grid(config, context.asset, validation)]
     tuned: Mapping[str, Any] = studies[0].best.values if studies else {}
@@ -37,5 +32,4 @@ def fit_counted(context: AssetContext, config: EaseSettings | ItemKnnSettings, s
     fit = counted_fit(context.asset, validation, config.model_dump() | free)
     rows = tuple(row for study in studies for row in study.rows())
     made = make_result(SavedModels((fit,), trials=rows), time.perf_counter() - started)
-    facts = describe_search(studies, *((found,) if isinstance(kept, str) else (kept.found, kept.reason)))
-    return AssetResult(made.value, cast(dict[str, Any], made.metadata) | facts)
+    return AssetResult(made.value, cast(dict[str, Any], made.metadata) | earlier.describe(studies))

@@ -20,7 +20,7 @@ from assets.training.fit_one import fit_one, on_processors, train_model
 from assets.training.held_out import HeldOut
 from assets.training.jobs import Job, Outcome, Shared
 from assets.training.model_config import configure_model
-from assets.training.retune import describe_search, found_now, kept_search
+from assets.training.retune import earlier_search
 from assets.training.search import Study, count_trainings, plan_search
 from assets.training.side_by_side import Plan, run_here, run_on_cluster, trainings_at_once
 from assets.training.train_set import train_set
@@ -96,14 +96,11 @@ def fit_all(context: AssetContext, config: ModelSettings, splits: pa.Table, **in
     """
     parts, data = train_set(splits, **inputs)
     shared = Shared(context.asset, data, HeldOut.of(parts, VALIDATION))
-    known, found = known_of(context, parts), found_now(context, parts)
-    kept = kept_search(context, config, found)
-    logger.info(f"{context.asset}: {kept if isinstance(kept, str) else kept.reason}")
+    known, earlier = known_of(context, parts), earlier_search(context, config, parts)
     processes = config.processes if can_be_shared(RecommenderConfig.model_validate(LEARNED[context.asset].fixed)) else 1
     folder = context.work_folder("checkpoints", shared=context.compute.on_ray) / context.asset
     before = version_before(context, config)
-    studies = {} if isinstance(kept, str) else kept.studies
-    plan = ModelPlan(context.asset, config, studies, before, known, folder, context.fingerprint)
+    plan = ModelPlan(context.asset, config, earlier.studies, before, known, folder, context.fingerprint)
     fits, seconds, searched = [], {}, []
     for study, planned, outcomes in run_side_by_side(context, shared, plan, trains=processes == 1).values():
         searched += [study] if study else []
@@ -117,8 +114,7 @@ def fit_all(context: AssetContext, config: ModelSettings, splits: pa.Table, **in
             seconds[outcome.model.name] = took
     rows = tuple(row for study in searched for row in study.rows())
     facts = describe_fits(fits) | {"train_s": seconds, "train_rows": len(data.user)}
-    facts |= describe_search(searched, *((found,) if isinstance(kept, str) else (kept.found, kept.reason)))
-    facts |= {"search": search_picture(searched)} if searched else {}
+    facts |= earlier.describe(searched) | ({"search": search_picture(searched)} if searched else {})
     return AssetResult(
         SavedModels(tuple(fits), trials=rows),
         facts,

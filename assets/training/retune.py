@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,6 +14,8 @@ from assets.core.settings import PARTS, SearchSettings
 from assets.interactions.splits import Parts
 from assets.training.search import Study, studies_of
 from storage.artifacts.saved_models import read_trials
+
+logger = logging.getLogger(__name__)
 
 DAY_MS = 86_400_000
 MOST_DAYS = {"new_core": 90, "monthly": 30}
@@ -59,44 +62,51 @@ def why_searched(found: Mapping[str, Any] | None, now: Mapping[str, Any], retune
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What an earlier search has found, and is used again: its studies by loss, and the facts that said so then."""
+class EarlierSearch:
+    """What is known of the settings of a model before it is made.
+
+    Attributes:
+        studies: by loss, those of an earlier search that are kept; none if settings are searched anew.
+        found: see `found_now`; of the search that is kept, or of the one that is made now.
+        kept: why settings are kept; "" if they are not.
+    """
 
     studies: dict[str, Study]
     found: dict[str, Any]
-    reason: str
+    kept: str = ""
+
+    def describe(self, studies: Sequence[Study]) -> dict[str, Any]:
+        """The facts that are kept with the model: those that a later run asks for, and what a person sees.
+
+        Args:
+            studies: those that the model was made with, kept or new; none where nothing is searched.
+        """
+        if not studies:
+            return {}
+        seconds = {study.loss: study.seconds for study in studies}
+        facts: dict[str, Any] = {"found": self.found, "trial_seconds": seconds}
+        facts |= {"trials": markdown(trials_table(studies))}
+        if self.kept:
+            return facts | {"kept": self.kept, "trials_of_this_run": 0, "search_s": 0.0}
+        return facts | {
+            "trials_of_this_run": sum(map(len, seconds.values())), "search_s": sum(map(sum, seconds.values()))
+        }  # fmt: skip
 
 
-def kept_search(context: AssetContext, config: SearchSettings, now: Mapping[str, Any]) -> Kept | str:
-    """What the version before of a model was trained with, if it is kept; else why settings are searched anew."""
+def earlier_search(context: AssetContext, config: SearchSettings, parts: Parts) -> EarlierSearch:
+    """What an earlier search has found for a model, if it is kept as the setting `retune` says."""
+    now = found_now(context, parts)
     last = None if config.force else context.root.find_sound(context.asset, context.dataset.name)
     found: Any = last.facts.get("found") if last else None
-    if reason := why_searched(found, now, config.retune):
-        return reason
-    assert last is not None
-    rows = read_trials(context.root.artefact(last))
-    days = (now["at"] - found["at"]) / DAY_MS
-    reason = (
-        f"settings found {days:.0f} days ago on {found['interactions']:,} interactions are kept "
-        f"(retune: {config.retune})"
-    )
-    return Kept(studies_of(rows, cast(dict[str, list[float]], last.facts["trial_seconds"])), found, reason)
-
-
-def describe_search(studies: Iterable[Study], found: Mapping[str, Any], kept: str = "") -> dict[str, Any]:
-    """The facts of a search that are kept with its model: those that a later run asks for, and what a person sees.
-
-    Args:
-        found: see `found_now`; kept: why the settings of an earlier search are used, if they are.
-    """
-    every = list(studies)
-    seconds = {study.loss: study.seconds for study in every}
-    searched = 0 if kept else sum(map(len, seconds.values()))
-    facts = {"found": dict(found), "trial_seconds": seconds, "trials_of_this_run": searched}
-    facts["search_s"] = 0.0 if kept else sum(map(sum, seconds.values()))
-    if every:
-        facts["trials"] = markdown(trials_table(every))
-    return facts | ({"kept": kept} if kept else {})
+    if last is None or (reason := why_searched(found, now, config.retune)):
+        reason = reason if last else "there is no model before, or force asks for it anew"
+        logger.info(f"{context.asset} {context.dataset.name}: {reason}, so settings are searched")
+        return EarlierSearch({}, now)
+    studies = studies_of(read_trials(context.root.artefact(last)), cast(dict[str, Any], last.facts["trial_seconds"]))
+    days, rows = (now["at"] - found["at"]) / DAY_MS, f"{found['interactions']:,} interactions"
+    kept = f"settings found {days:.0f} days ago on {rows} are kept (retune: {config.retune})"
+    logger.info(f"{context.asset} {context.dataset.name}: {kept}")
+    return EarlierSearch(studies, found, kept)
 
 
 def trials_table(studies: Iterable[Study]) -> str:

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
@@ -19,7 +20,8 @@ import torch
 
 from assets.training.jobs import Job, Outcome, Shared, run_job
 from assets.training.shared_arrays import Placed, place_arrays, read_placed
-from models.device import available_bytes, devices_of
+from models.device import available_bytes, cores, devices_of
+from models.errors import ModelError
 from models.torch_warnings import allow_read_only
 from models.training.build_and_fit import TrainSet
 
@@ -111,6 +113,11 @@ def local_workers(shared: Shared, at_once: int, folder: Path) -> Iterator[Submit
     try:
         with place_arrays(shared, folder) as placed:
             yield lambda job: executor.submit(work, os.getpid(), placed, on_device(job, next(numbers)))
+    except BrokenProcessPool as error:
+        raise ModelError(
+            f"a process that trained was killed, which the system does where memory runs out; trainings_at_once below "
+            f"{at_once} takes less, and what is trained already is kept"
+        ) from error
     except BaseException:
         executor.shutdown(kill_workers=True)
         raise
@@ -155,12 +162,12 @@ def trainings_at_once(asked: int | None, device: str, threads: int, dim: int, da
     """
     if asked:
         return asked
-    cores = max(1, len(os.sched_getaffinity(0)) // threads)
+    places = max(1, cores() // threads)
     each = COPIES * (data.users + data.items) * dim * 4 + PAIR_BYTES * len(data.user)
     devices = devices_of(device)
     if devices[0].type != "cuda":
-        return max(1, min(cores, available_bytes() // each))
+        return max(1, min(places, available_bytes() // each))
     if data.content:
         each += sum(view.features.nbytes for view in (data.content.visual, data.content.textual))
-    places = (torch.cuda.mem_get_info(gpu)[0] // (each + CONTEXT_BYTES) for gpu in devices)
-    return max(1, min(cores, sum(places)))
+    on_gpus = sum(torch.cuda.mem_get_info(gpu)[0] // (each + CONTEXT_BYTES) for gpu in devices)
+    return max(1, min(places, on_gpus))

@@ -15,9 +15,9 @@ import open_clip
 import torch
 from open_clip.transform import PreprocessCfg
 
-from models.device import devices_of
+from models.device import cores, devices_of
 from models.encoders.device_scheduler import Halving, Lane, through_lanes
-from models.encoders.pixels import Batch, Decoded, Preprocessing, cores, decode_pixels
+from models.encoders.pixels import Batch, Decoded, Preprocessing, decode_pixels
 from models.encoders.precision import DTYPES, dtype_of
 from models.encoders.weights import UNTRAINED, local_path, require_architecture
 from models.errors import ModelError

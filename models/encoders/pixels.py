@@ -221,8 +221,3 @@ def _next(found: Iterator[Decoded | Exception]) -> Decoded | Exception | None:
         raise ModelError(
             f"decoding pictures broke off ({error}); fewer image_workers or a smaller image_batch take less memory"
         ) from error
-
-
-def cores() -> int:
-    """How many processors this process may use; all of the machine, where a system does not tell."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,23 +1,25 @@
 """`make run`: one dataset from the raw dump to its report, in one process.
 
-What is missing for a run is made ready, what dead runs left is cleared away, and what the run lacks is said before
-anything is paid for. The run itself is `dagster asset materialize`, as anybody can call it.
+It prepares Dagster's home, clears away what dead runs left, and checks what the run needs before any expensive work.
+The run itself is a plain `dagster asset materialize`.
 """
 
 import argparse
 import json
 import runpy
 import sys
+from functools import partial
 
 from pipeline.cli import commands, recover
 from storage.errors import InputError
 
 
-def run(dataset: str, select: str, config: str) -> None:
+def run(dataset: str, select: str, config: str, all_models: bool = False) -> None:
     """Make the selected assets of a dataset, and show what came of them.
 
     Args:
         select: assets, as on Dagster's command line; config: of the run, as JSON, or nothing.
+        all_models: whether all models are asked for, whatever the dataset's setting `models` says.
 
     Raises:
         InputError: something is missing, or the run has failed; it says what.
@@ -27,9 +29,8 @@ def run(dataset: str, select: str, config: str) -> None:
     if config:
         commands.check_config(config)
     commands.check(dataset)
-    if status := materialize(dataset, select, config):
-        reason = recover.why_failed(dataset)
-        raise InputError(reason or f"Dataset {dataset}: the run ended with status {status}.")
+    if materialize(dataset, select, ask_for_all(config) if all_models else config):
+        raise InputError(recover.why_failed(dataset))
     commands.show(dataset)
 
 
@@ -63,13 +64,7 @@ def main() -> int:
     parser.add_argument("--config-json", default="", help="of the run")
     parser.add_argument("--all-models", action="store_true", help="whatever the dataset's setting models asks for")
     given = parser.parse_args()
-    try:
-        config = ask_for_all(given.config_json) if given.all_models else given.config_json
-        run(given.dataset, given.select, config)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return commands.status_of(partial(run, given.dataset, given.select, given.config_json, given.all_models))
 
 
 if __name__ == "__main__":

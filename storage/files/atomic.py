@@ -1,7 +1,7 @@
 """Every file appears whole or not at all: write beside the target, flush to disk, then rename.
 
-Nothing is published or deleted in any other way. Of a path in the mirror of a remote, the remote gets the content
-first, so that whatever fails or is killed on the way leaves nothing here that is not there.
+Nothing is published or deleted in any other way. If a path lies in the mirror of a remote, the content goes to the
+remote first: after a failure, this folder never has a file that the remote lacks.
 """
 
 import hashlib

@@ -22,11 +22,13 @@ from assets.training.search import Study, plan_search
 from assets.training.shared_arrays import place_arrays, read_placed
 from assets.training.side_by_side import COPIES, PAIR_BYTES, Plan, run_here, run_plans, trainings_at_once
 from models.config import RecommenderConfig, TrainerConfig
+from models.errors import ModelError
 from models.recommenders.fusion import Modality
 from models.recommenders.propagation import normalised_adjacency
 from models.training.build_and_fit import Content, TrainSet
 from models.training.successive_halving import Seen
 from storage.environment import PROJECT_ROOT
+from storage.errors import InputError
 
 USERS, ITEMS = 60, 40
 RECOMMENDER = RecommenderConfig(dim=8, item_encoder="gated", layers=2)
@@ -204,7 +206,7 @@ GIBI = 2**30
 def test_as_many_run_at_a_time_as_there_are_processors_and_memory_for(
     monkeypatch: pytest.MonkeyPatch, asked: int | None, threads: int, free: int, expected: int
 ) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("assets.training.side_by_side.cores", lambda: 8)
     monkeypatch.setattr("assets.training.side_by_side.available_bytes", lambda: free)
     pairs = np.zeros(1200, np.int64)
     assert trainings_at_once(asked, "cpu", threads, 64, TrainSet(pairs, pairs, 60, 40)) == expected
@@ -219,13 +221,14 @@ endless(Path(sys.argv[1]))
 """
 
 
-def endless(folder: Path) -> None:
-    def plan() -> Plan[list[Outcome]]:
-        jobs = [job(folder, number, max_epochs=10**6, patience=10**6, evaluate_every=1) for number in range(2)]
-        return (yield jobs)
+def plan_endless(folder: Path) -> Plan[list[Outcome]]:
+    jobs = [job(folder, number, max_epochs=10**6, patience=10**6, evaluate_every=1) for number in range(2)]
+    return (yield jobs)
 
+
+def endless(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what it runs beside itself
-    list(run_here(lambda: {"all": plan()}, shared(), 2, folder / "arrays"))
+    list(run_here(lambda: {"all": plan_endless(folder)}, shared(), 2, folder / "arrays"))
 
 
 def workers_of(folder: Path) -> list[int]:
@@ -260,3 +263,32 @@ def test_workers_end_with_the_process_that_has_begun_them(tmp_path: Path, signal
         wait_until(lambda: not workers_of(tmp_path / "arrays"))
     finally:
         process.kill()
+
+
+@pytest.mark.process
+def test_a_worker_that_is_killed_is_one_sentence_and_the_next_ones_are_new(tmp_path: Path) -> None:
+    given = shared()
+
+    def kill_one() -> None:
+        wait_until(lambda: len(list(tmp_path.glob("*.safetensors"))) == 2, 300)
+        os.kill(next(pid for pid in workers_of(tmp_path / "arrays") if pid != os.getpid()), signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    with pytest.raises(ModelError, match=r"a process that trained was killed.* trainings_at_once below 2 takes less"):
+        list(run_here(lambda: {"all": plan_endless(tmp_path)}, given, 2, tmp_path / "arrays"))
+    killer.join()
+    wait_until(lambda: not workers_of(tmp_path / "arrays"))
+    study = search_with(tmp_path / "after", 2, given)
+    assert len(study.trials) == 5
+
+
+@pytest.mark.process
+def test_what_cannot_be_written_is_said_by_the_worker_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+
+    def plan() -> Plan[list[Outcome]]:
+        return (yield [job(tmp_path / "file" / "in", 0)])
+
+    with pytest.raises((InputError, OSError), match="file"):
+        list(run_here(lambda: {"all": plan()}, shared(), 2, tmp_path / "arrays"))
